@@ -1,0 +1,1 @@
+"""What every part shares: numpy and OpenCV only; onnxruntime in engine.py alone."""

@@ -1,0 +1,101 @@
+"""The model card: everything a reader of a model file must know, as JSON inside the file."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from dataclasses import dataclass
+from dataclasses import field
+from dataclasses import fields
+import json
+from typing import Any
+
+from depth_prune_ros.core.errors import ModelError
+
+METADATA_KEY = 'depth_prune_ros.card'
+SCHEMA_VERSION = 1
+DISPARITY_MEANING = 'left disparity as a fraction of the image width'
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """
+    What the network expects and means, where it comes from and how well it does.
+
+    :param input_height: rows of the network's image
+    :param input_width: columns of the network's image
+    :param baseline_m: stereo baseline the disparity refers to, metres
+    :param fx_over_width: focal length over width of the training camera; used only where the
+        camera at hand is unknown
+    :param widths: filters of every group
+    :param provenance: frames trained on, licence, configuration
+    :param parity: largest differences measured (masked against compact, torch against ONNX)
+    :param metrics: validation figures, one entry a drive
+    """
+
+    name: str
+    network: str
+    input_height: int
+    input_width: int
+    baseline_m: float
+    fx_over_width: float
+    parameters: int
+    macs: int
+    widths: dict[str, int] = field(default_factory=dict)
+    provenance: dict[str, Any] = field(default_factory=dict)
+    parity: dict[str, float] = field(default_factory=dict)
+    metrics: dict[str, Any] = field(default_factory=dict)
+    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    colour: str = 'rgb'
+    disparity: str = DISPARITY_MEANING
+    schema_version: int = SCHEMA_VERSION
+
+    def to_json(self) -> str:
+        """Return the card as JSON text."""
+        return json.dumps(asdict(self), indent=1, sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> ModelCard:
+        """
+        Read a card.
+
+        :raises ModelError: not JSON, another schema version, a key missing or of a wrong type
+        """
+        try:
+            values = json.loads(text)
+        except json.JSONDecodeError as error:
+            msg = f'expected a model card in JSON, found: {error}'
+            raise ModelError(msg) from error
+        if not isinstance(values, dict):
+            msg = f'expected a model card (a JSON object), found {type(values).__name__}'
+            raise ModelError(msg)
+        version = values.get('schema_version')
+        if version != SCHEMA_VERSION:
+            msg = f'expected a model card of schema version {SCHEMA_VERSION}, found {version}'
+            raise ModelError(msg)
+        return cls(**_checked(values))
+
+
+_TYPES: dict[str, type | tuple[type, ...]] = {
+    'str': str,
+    'int': int,
+    'float': (int, float),
+    'dict': dict,
+    'tuple': list,
+}
+
+
+def _checked(values: dict[str, Any]) -> dict[str, Any]:
+    """Keep the known keys, each of its declared type."""
+    known: dict[str, Any] = {}
+    for item in fields(ModelCard):
+        if item.name not in values:
+            msg = f'expected key {item.name!r} in the model card, found none'
+            raise ModelError(msg)
+        value = values[item.name]
+        wanted = _TYPES[str(item.type).split('[')[0]]
+        if not isinstance(value, wanted) or isinstance(value, bool):
+            msg = f'model card: expected {item.name} as {item.type}, found {value!r}'
+            raise ModelError(msg)
+        known[item.name] = tuple(value) if isinstance(value, list) else value
+    return known
