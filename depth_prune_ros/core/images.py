@@ -1,0 +1,177 @@
+"""
+Image messages to arrays, and the one way this package resizes.
+
+Works on anything shaped like sensor_msgs/Image or CompressedImage (rclpy or rosbags). Rows are
+read through `step`, samples through `is_bigendian`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from depth_prune_ros.core.errors import ImageError
+
+Bytes = NDArray[np.uint8]
+Pixels = NDArray[Any]
+
+_SAMPLES: dict[str, tuple[str, int]] = {
+    'rgb8': ('u1', 3),
+    'bgr8': ('u1', 3),
+    'rgba8': ('u1', 4),
+    'bgra8': ('u1', 4),
+    'mono8': ('u1', 1),
+    'mono16': ('u2', 1),
+    '8UC1': ('u1', 1),
+    '8UC3': ('u1', 3),
+    '16UC1': ('u2', 1),
+    '32FC1': ('f4', 1),
+    'bayer_rggb8': ('u1', 1),
+    'bayer_bggr8': ('u1', 1),
+    'bayer_gbrg8': ('u1', 1),
+    'bayer_grbg8': ('u1', 1),
+    'yuv422': ('u1', 2),
+    'uyvy': ('u1', 2),
+    'yuv422_yuy2': ('u1', 2),
+    'yuyv': ('u1', 2),
+}
+_YUV = ('yuv422', 'uyvy', 'yuv422_yuy2', 'yuyv')
+
+
+def _by_opencv(code: int) -> Callable[[Pixels], Pixels]:
+    def convert(pixels: Pixels) -> Pixels:
+        return cv2.cvtColor(np.ascontiguousarray(pixels), code)
+
+    return convert
+
+
+def _to_8_bits(pixels: Pixels) -> Pixels:
+    """Scale 0..65535 to 0..255, rounded, as grey."""
+    return cv2.cvtColor(cv2.convertScaleAbs(pixels, alpha=1 / 257), cv2.COLOR_GRAY2RGB)
+
+
+_TO_RGB: dict[str, Callable[[Pixels], Pixels]] = {
+    'rgb8': lambda pixels: pixels,
+    'bgr8': _by_opencv(cv2.COLOR_BGR2RGB),
+    'rgba8': _by_opencv(cv2.COLOR_RGBA2RGB),
+    'bgra8': _by_opencv(cv2.COLOR_BGRA2RGB),
+    'mono8': _by_opencv(cv2.COLOR_GRAY2RGB),
+    'mono16': _to_8_bits,
+    '8UC1': _by_opencv(cv2.COLOR_GRAY2RGB),
+    # An encoding named by OpenCV's type carries OpenCV's channel order.
+    '8UC3': _by_opencv(cv2.COLOR_BGR2RGB),
+    '16UC1': _to_8_bits,
+    # OpenCV names a Bayer pattern by the second row's second and third pixel.
+    'bayer_rggb8': _by_opencv(cv2.COLOR_BayerBG2RGB),
+    'bayer_bggr8': _by_opencv(cv2.COLOR_BayerRG2RGB),
+    'bayer_gbrg8': _by_opencv(cv2.COLOR_BayerGR2RGB),
+    'bayer_grbg8': _by_opencv(cv2.COLOR_BayerGB2RGB),
+    'yuv422': _by_opencv(cv2.COLOR_YUV2RGB_UYVY),
+    'uyvy': _by_opencv(cv2.COLOR_YUV2RGB_UYVY),
+    'yuv422_yuy2': _by_opencv(cv2.COLOR_YUV2RGB_YUYV),
+    'yuyv': _by_opencv(cv2.COLOR_YUV2RGB_YUYV),
+}
+_DEPTH = ('32FC1', '16UC1', 'mono16')
+
+
+def resize_image(image: Pixels, width: int, height: int) -> Pixels:
+    """
+    Resize an image [H, W] or [H, W, C] to width x height.
+
+    :return: area-averaged where it shrinks in both directions, else bilinear; the very input
+        where the size fits already
+    """
+    rows, columns = image.shape[:2]
+    if (columns, rows) == (width, height):
+        return image
+    shrinks = width <= columns and height <= rows
+    how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return cv2.resize(image, (width, height), interpolation=how)
+
+
+def image_to_rgb(msg: Any) -> Bytes:
+    """
+    Turn a sensor_msgs/Image into RGB.
+
+    :return: uint8 [H, W, 3]; for rgb8 a view of the message's data, else a copy; grey becomes
+        three equal channels, 16 bits are scaled to 8
+    :raises ImageError: an encoding without colours or grey, or too little data
+    """
+    if msg.encoding not in _TO_RGB:
+        raise ImageError(_unsupported(msg.encoding, 'an image', sorted(_TO_RGB)))
+    return _TO_RGB[msg.encoding](_pixels(msg))[:, : msg.width]
+
+
+def image_to_depth(msg: Any) -> NDArray[np.float32]:
+    """
+    Turn a depth sensor_msgs/Image (REP 118) into metres.
+
+    :return: float32 [H, W], NaN where 32FC1 is not finite and above 0, or 16UC1 (mm) is 0
+    :raises ImageError: an encoding that holds no depth, or too little data
+    """
+    if msg.encoding not in _DEPTH:
+        raise ImageError(_unsupported(msg.encoding, 'a depth image', list(_DEPTH)))
+    pixels = _pixels(msg)
+    depth = pixels.astype(np.float32)
+    if msg.encoding != '32FC1':
+        depth *= np.float32(0.001)
+    depth[~(np.isfinite(depth) & (depth > 0))] = np.nan
+    return depth
+
+
+def compressed_to_rgb(msg: Any) -> Bytes:
+    """
+    Decode a sensor_msgs/CompressedImage (jpeg or png).
+
+    :return: uint8 [H, W, 3] RGB, as the sensor saw it (no rotation by EXIF)
+    :raises ImageError: data that OpenCV does not decode
+    """
+    data = np.frombuffer(msg.data, np.uint8)
+    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    bgr = cv2.imdecode(data, flags) if data.size else None
+    if bgr is None:
+        text = (
+            f'expected a jpeg or png image, found {data.size} bytes of format '
+            f'{msg.format!r} that do not decode; is the recording damaged?'
+        )
+        raise ImageError(text)
+    return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB, dst=bgr)
+
+
+def _unsupported(encoding: str, wanted: str, known: list[str]) -> str:
+    return (
+        f'expected {wanted} of encoding {", ".join(known)}, found {encoding!r}; '
+        'convert the topic (image_proc) or record another one'
+    )
+
+
+def _pixels(msg: Any) -> Pixels:
+    """Return [H, W] or [H, W, C] in native byte order, a view of the message where possible."""
+    kind, channels = _SAMPLES[msg.encoding]
+    # A YUV 4:2:2 pair is never split: an odd width is stored one pixel wider.
+    width = msg.width + msg.width % 2 if msg.encoding in _YUV else msg.width
+    dtype = np.dtype(('>' if msg.is_bigendian else '<') + kind)
+    used = width * channels * dtype.itemsize
+    if msg.height < 1 or msg.width < 1:
+        text = f'expected an image with pixels, found {msg.width}x{msg.height}'
+        raise ImageError(text)
+    if msg.step < used:
+        text = (
+            f'expected rows of at least {used} bytes ({msg.width} px of {msg.encoding}), '
+            f'found step {msg.step}; the driver fills step wrongly'
+        )
+        raise ImageError(text)
+    data = np.frombuffer(msg.data, np.uint8)
+    if data.size < msg.step * msg.height:
+        text = (
+            f'expected {msg.step * msg.height} bytes (step {msg.step} x height {msg.height}), '
+            f'found {data.size}; the image is cut short'
+        )
+        raise ImageError(text)
+    rows = data[: msg.step * msg.height].reshape(msg.height, msg.step)[:, :used]
+    pixels = rows.view(dtype).astype(dtype.newbyteorder('='), copy=False)
+    return pixels if channels == 1 else pixels.reshape(msg.height, width, channels)
