@@ -1,0 +1,77 @@
+"""CameraInfo and PointCloud2 messages, of ROS 1 or 2, to the values a Frame is made of."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from depth_prune_ros.core.camera import Intrinsics
+from depth_prune_ros.core.errors import BagError
+
+_DTYPES = {1: 'i1', 2: 'u1', 3: 'i2', 4: 'u2', 5: 'i4', 6: 'u4', 7: 'f4', 8: 'f8'}
+
+
+def projection(info: Any) -> NDArray[np.float64]:
+    """Return P [3, 4] of a CameraInfo; [K | 0] where P is not filled in."""
+    p = np.asarray(info.p if hasattr(info, 'p') else info.P, np.float64).reshape(3, 4)
+    if p[0, 0] > 0:
+        return p
+    k = np.asarray(info.k if hasattr(info, 'k') else info.K, np.float64).reshape(3, 3)
+    return np.hstack([k, np.zeros((3, 1))])
+
+
+def intrinsics(info: Any, width: int, height: int) -> Intrinsics:
+    """
+    Return the intrinsics of an image of this size.
+
+    :param info: CameraInfo; one for another size (a resized image) is scaled
+    :raises CameraError: an uncalibrated camera
+    """
+    p = projection(info)
+    camera = Intrinsics(
+        width=info.width or width,
+        height=info.height or height,
+        fx=float(p[0, 0]),
+        fy=float(p[1, 1]),
+        cx=float(p[0, 2]),
+        cy=float(p[1, 2]),
+    )
+    same = (camera.width, camera.height) == (width, height)
+    return camera if same else camera.scaled(width, height)
+
+
+def cloud_points(topic: str, cloud: Any) -> NDArray[np.float32]:
+    """
+    Return the points of a PointCloud2 [N, 3], without those that have a NaN.
+
+    :param topic: for error messages
+    :raises BagError: a cloud without x, y, z, or with less data than it says
+    """
+    fields = {f.name: f for f in cloud.fields if f.name in ('x', 'y', 'z')}
+    if len(fields) != 3:
+        names = ', '.join(f.name for f in cloud.fields)
+        msg = f'{topic}: expected a cloud with fields x, y, z, found {names or "none"}'
+        raise BagError(msg)
+    order = '>' if cloud.is_bigendian else '<'
+    dtype = np.dtype(
+        {
+            'names': list(fields),
+            'formats': [order + _DTYPES[f.datatype] for f in fields.values()],
+            'offsets': [f.offset for f in fields.values()],
+            'itemsize': cloud.point_step,
+        }
+    )
+    data = np.frombuffer(cloud.data, np.uint8)
+    used = cloud.width * cloud.point_step
+    if cloud.row_step < used or data.size < cloud.height * cloud.row_step:
+        msg = (
+            f'{topic}: expected {cloud.height} rows of {cloud.width} points of '
+            f'{cloud.point_step} bytes, found {data.size} bytes (row_step {cloud.row_step})'
+        )
+        raise BagError(msg)
+    rows = data[: cloud.height * cloud.row_step].reshape(cloud.height, cloud.row_step)
+    points = np.ascontiguousarray(rows[:, :used]).reshape(-1).view(dtype)
+    xyz = np.stack([points[name] for name in 'xyz'], axis=1).astype(np.float32, copy=False)
+    return xyz[np.isfinite(xyz).all(axis=1)]

@@ -1,0 +1,169 @@
+"""Which topics of a bag are the cameras, the lidar and the depth: by type and known layouts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from depth_prune_ros.bags.reading import open_bag
+from depth_prune_ros.bags.reading import topics_by_type
+from depth_prune_ros.core.errors import BagError
+
+RAW = 'sensor_msgs/msg/Image'
+COMPRESSED = 'sensor_msgs/msg/CompressedImage'
+INFO = 'sensor_msgs/msg/CameraInfo'
+CLOUD = 'sensor_msgs/msg/PointCloud2'
+
+_KITTI = ('/kitti/camera_color_left/', '/kitti/camera_gray_left/')
+_LIDARS = ('/kitti/velo/pointcloud', '/kitti/velodyne_points')
+_LIDAR_WORDS = ('velo', 'lidar', 'ouster', 'livox', 'points_raw')
+_NOT_PICTURES = ('depth', 'disparity', 'mask', 'semantic', 'thermal', 'theora')
+_COLOUR_WORDS = ('color', 'colour', 'rgb')
+
+
+@dataclass(frozen=True)
+class Topics:
+    """
+    The topics that make a Frame; None = not there, or not wanted.
+
+    :param left: Image or CompressedImage of the camera (of a stereo pair: the left one)
+    :param left_info: its CameraInfo
+    :param right: right camera of the pair
+    :param right_info: its CameraInfo
+    :param lidar: PointCloud2
+    :param depth: Image 32FC1 or 16UC1, registered to the left image
+    """
+
+    left: str
+    left_info: str | None = None
+    right: str | None = None
+    right_info: str | None = None
+    lidar: str | None = None
+    depth: str | None = None
+
+
+def find_topics(bag: Path) -> Topics:
+    """
+    Find the topics of a bag by type and name.
+
+    Order of preference: kitti2bag's colour cameras, its grey ones, a topic with "left" in its
+    name, the pair infra1/infra2 when there is no colour camera, a topic with "color" or "rgb" in
+    its name, the only image topic. Raw images go before compressed ones. A camera_info is looked
+    for beside its image, from the innermost namespace outwards.
+
+    :raises BagError: no image topic, several without a way to choose, or a right camera alone
+    """
+    with open_bag(bag) as reader:
+        types = topics_by_type(reader)
+    return choose_topics(bag, types)
+
+
+def choose_topics(bag: Path, types: Mapping[str, str]) -> Topics:
+    """
+    Choose among topics; find_topics for a bag that is open already.
+
+    :param bag: for error messages
+    :param types: topic -> message type
+    """
+    left = _left(bag, types)
+    right = _right_of(left, types)
+    right_info = _info_of(right, types) if right else None
+    return Topics(
+        left=left,
+        left_info=_info_of(left, types),
+        right=right if right_info else None,
+        right_info=right_info,
+        lidar=_lidar(types),
+        depth=_depth_of(left, types),
+    )
+
+
+def list_topics(types: Mapping[str, str]) -> str:
+    """Say in one line which topics there are."""
+    return ', '.join(f'{topic} ({kind})' for topic, kind in types.items()) or 'no messages'
+
+
+def _images(types: Mapping[str, str]) -> list[str]:
+    """Return the image topics, raw ones first, without those that are no pictures."""
+    found = [
+        topic
+        for kind in (RAW, COMPRESSED)
+        for topic in sorted(types)
+        if types[topic] == kind and not _has(topic, _NOT_PICTURES)
+    ]
+    return [t for t in found if types[t] == RAW or t.removesuffix('/compressed') not in types]
+
+
+def _left(bag: Path, types: Mapping[str, str]) -> str:
+    images = _images(types)
+    if not images:
+        msg = f'{bag}: expected an image topic, found {list_topics(types)}'
+        raise BagError(msg)
+    known = [topic for start in _KITTI for topic in images if topic.startswith(start)]
+    if known:
+        return known[0]
+    named = [topic for topic in images if 'left' in topic]
+    colour = [topic for topic in images if _has(topic, _COLOUR_WORDS) and 'right' not in topic]
+    infra = [topic for topic in images if 'infra1' in topic]
+    others = [topic for topic in images if 'right' not in topic]
+    for choice in (named, colour, infra, others if len(others) == 1 else []):
+        if choice:
+            return choice[0]
+    if not others:
+        msg = (
+            f'{bag}: expected a left camera beside {images[0]}, found only {", ".join(images)}; '
+            'record the left camera too, or name the right one as the only camera'
+        )
+        raise BagError(msg)
+    msg = f'{bag}: expected one camera, found {", ".join(others)}; name the one to use'
+    raise BagError(msg)
+
+
+def _right_of(left: str, types: Mapping[str, str]) -> str | None:
+    images = _images(types)
+    for ours, theirs in (('left', 'right'), ('infra1', 'infra2')):
+        name = left.replace(ours, theirs)
+        if ours not in left:
+            continue
+        plain = name.removesuffix('/compressed')
+        for candidate in (name, plain, f'{plain}/compressed'):
+            if candidate in images:
+                return candidate
+    return None
+
+
+def _info_of(image: str, types: Mapping[str, str]) -> str | None:
+    parts = image.split('/')[:-1]
+    while parts:
+        candidate = '/'.join([*parts, 'camera_info'])
+        if types.get(candidate) == INFO:
+            return candidate
+        parts.pop()
+    infos = [topic for topic, kind in types.items() if kind == INFO]
+    alone = len(infos) == 1 and len(_images(types)) == 1
+    return infos[0] if alone else None
+
+
+def _lidar(types: Mapping[str, str]) -> str | None:
+    # A depth camera publishes clouds too; those tell nothing that its depth image does not.
+    clouds = [t for t, kind in types.items() if kind == CLOUD and not _has(t, ('depth', 'color'))]
+    named = [topic for topic in clouds if _has(topic, _LIDAR_WORDS)]
+    known = [topic for topic in _LIDARS if topic in clouds]
+    best = known or named or clouds
+    return best[0] if best else None
+
+
+def _depth_of(left: str, types: Mapping[str, str]) -> str | None:
+    found = [t for t, kind in types.items() if kind == RAW and 'depth' in t.lower()]
+    beside = left.removesuffix('/compressed').rpartition('/')[0] + '/depth'
+    for want in (beside, 'aligned_depth', 'depth_registered', 'image_rect', 'depth'):
+        for topic in found:
+            if want in topic:
+                return topic
+    return None
+
+
+def _has(topic: str, words: Iterable[str]) -> bool:
+    return any(word in topic.lower() for word in words)

@@ -1,0 +1,92 @@
+"""The fixed transforms of a bag, and what they say between any two frames."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from depth_prune_ros.bags.reading import Stamped
+
+Matrix = NDArray[np.float64]
+TOPIC = '/tf_static'
+
+
+class StaticTransforms:
+    """
+    What /tf_static says over time: the latest message up to a moment counts, edge by edge.
+
+    An edge that is published only later holds from the beginning, since recorders often catch
+    the latched message after the first images.
+    """
+
+    def __init__(self, messages: Iterable[Stamped]) -> None:
+        """Take in all messages of /tf_static, in the order of recording."""
+        self._first: dict[str, tuple[str, Matrix]] = {}
+        self._times: list[int] = []
+        self._edges: list[dict[str, tuple[str, Matrix]]] = []
+        self._found: dict[tuple[int, str, str], Matrix | None] = {}
+        for message in messages:
+            self._add(message)
+
+    def lookup(self, target: str, source: str, bag_ns: int) -> Matrix | None:
+        """
+        Return target_T_source [4, 4] as of bag_ns, or None where the frames are not connected.
+
+        :param target: frame that the result is in
+        :param source: frame that the points are in
+        """
+        version = sum(time <= bag_ns for time in self._times) - 1
+        key = (version, target.lstrip('/'), source.lstrip('/'))
+        if key not in self._found:
+            self._found[key] = self._search(*key)
+        return self._found[key]
+
+    def _add(self, message: Stamped) -> None:
+        edges = dict(self._edges[-1]) if self._edges else {}
+        changed = False
+        for transform in message.message.transforms:
+            child = transform.child_frame_id.lstrip('/')
+            edge = (transform.header.frame_id.lstrip('/'), _matrix(transform.transform))
+            known = edges.get(child)
+            if known is None or known[0] != edge[0] or not np.array_equal(known[1], edge[1]):
+                edges[child] = edge
+                changed = True
+                self._first.setdefault(child, edge)
+        if changed:
+            self._times.append(message.bag_ns)
+            self._edges.append(edges)
+
+    def _search(self, version: int, target: str, source: str) -> Matrix | None:
+        """Walk the tree from target, both up and down, until source."""
+        edges = {**self._first, **(self._edges[version] if version >= 0 else {})}
+        neighbours: dict[str, list[tuple[str, Matrix]]] = {}
+        for child, (parent, parent_T_child) in edges.items():
+            neighbours.setdefault(parent, []).append((child, parent_T_child))
+            neighbours.setdefault(child, []).append((parent, np.linalg.inv(parent_T_child)))
+        reached = {target: np.eye(4)}
+        ahead = deque([target])
+        while ahead and source not in reached:
+            here = ahead.popleft()
+            for frame, here_T_frame in neighbours.get(here, []):
+                if frame not in reached:
+                    reached[frame] = reached[here] @ here_T_frame
+                    ahead.append(frame)
+        return reached.get(source)
+
+
+def _matrix(transform: Any) -> Matrix:
+    """Turn geometry_msgs/Transform into [4, 4]; a quaternion that is not of length 1 is scaled."""
+    q, t = transform.rotation, transform.translation
+    x, y, z, w = np.array([q.x, q.y, q.z, q.w]) / max(np.hypot(np.hypot(q.x, q.y), np.hypot(q.z, q.w)), 1e-12)
+    matrix = np.eye(4)
+    matrix[:3, :3] = [
+        [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
+        [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
+        [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
+    ]
+    matrix[:3, 3] = t.x, t.y, t.z
+    return matrix
