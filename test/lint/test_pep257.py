@@ -1,0 +1,18 @@
+"""ROS's own docstring settings find nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PLACES = ('depth_prune_ros', 'test', 'launch', 'benchmarks', 'setup.py')
+
+
+@pytest.mark.filterwarnings('ignore::DeprecationWarning')
+def test_pep257(capsys: pytest.CaptureFixture[str]) -> None:
+    """Check docstrings as the ROS build farm does."""
+    ament_pep257 = pytest.importorskip('ament_pep257.main')
+    places = [str(ROOT / place) for place in PLACES if (ROOT / place).exists()]
+    assert ament_pep257.main(argv=places) == 0, capsys.readouterr().err
