@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -115,9 +116,9 @@ class _Builder:
         self._check_topics()
         self._transforms = StaticTransforms(read_messages(bag, reader, [TF_STATIC]))
         self._infos = {
-            topic: next(read_messages(bag, reader, [topic])).message
+            first.topic: first.message
             for topic in (topics.left_info, topics.right_info)
-            if topic is not None
+            for first in islice(read_messages(bag, reader, [topic or '']), 1)
         }
 
     def frames(self) -> Iterator[Frame]:

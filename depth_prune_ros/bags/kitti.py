@@ -147,16 +147,20 @@ def _transforms(calibration: Calibration) -> list[Transform]:
         # Without a lidar the first camera is the root.
         root, *others = offsets
         for camera in others:
-            pose = offsets[root] @ np.linalg.inv(offsets[camera])
+            pose = offsets[root] @ _inverse(offsets[camera])
             transforms.append(Transform(CAMERA_NAMES[root], CAMERA_NAMES[camera], pose))
         return transforms
     if calibration.velo_T_imu is not None:
-        pose = np.linalg.inv(calibration.velo_T_imu)
+        pose = _inverse(calibration.velo_T_imu)
         transforms.append(Transform('imu_link', 'velo_link', pose))
     for camera, offset in offsets.items():
-        pose = np.linalg.inv(offset @ calibration.cam_T_velo)
+        pose = _inverse(offset @ calibration.cam_T_velo)
         transforms.append(Transform('velo_link', CAMERA_NAMES[camera], pose))
     return transforms
+
+
+def _inverse(matrix: Matrix) -> Matrix:
+    return np.asarray(np.linalg.inv(matrix), np.float64)
 
 
 def _same(one: Calibration, other: Calibration) -> bool:
@@ -174,7 +178,7 @@ def _read_image(path: Path, *, grey: bool) -> NDArray[np.uint8]:
     if image is None:
         msg = f'{path}: expected a png or jpg image, found a file that does not decode'
         raise BagError(msg)
-    return image if grey else cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    return np.asarray(image if grey else cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
 
 
 def _read_depth(path: Path) -> NDArray[np.float32]:
@@ -183,7 +187,7 @@ def _read_depth(path: Path) -> NDArray[np.float32]:
     if image is None or image.dtype != np.uint16 or image.ndim != 2:
         msg = f'{path}: expected a 16 bit grey png (metres * 256), found another file'
         raise BagError(msg)
-    depth = image.astype(np.float32) / 256
+    depth: NDArray[np.float32] = image.astype(np.float32) / np.float32(256)
     depth[image == 0] = np.nan
     return depth
 

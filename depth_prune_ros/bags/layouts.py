@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Iterable
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -96,8 +97,8 @@ def _raw(source: Path, annotated: Path | None) -> Recording:
     if not cameras:
         msg = f'{source}: expected .png or .jpg images in image_00..03/data, found none'
         raise BagError(msg)
-    calibration = _raw_calibration(source.absolute().parent, cameras)
     scans = _numbered(source / 'velodyne_points' / 'data', ('.bin',))
+    calibration = _raw_calibration(source.absolute().parent, cameras, lidar=bool(scans))
     stamps = _stamps(source / 'velodyne_points' / 'timestamps.txt', scans)
     return Recording(
         cameras=cameras,
@@ -107,12 +108,12 @@ def _raw(source: Path, annotated: Path | None) -> Recording:
     )
 
 
-def _raw_calibration(folder: Path, cameras: Mapping[int, Stream]) -> Calibration:
+def _raw_calibration(folder: Path, cameras: Iterable[int], *, lidar: bool) -> Calibration:
     path = folder / 'calib_cam_to_cam.txt'
     values = _read_table(path)
     projections = {i: _take(path, values, f'P_rect_{i:02d}', (3, 4)) for i in cameras}
     cam_T_velo = velo_T_imu = None
-    if (folder / 'calib_velo_to_cam.txt').is_file():
+    if lidar or (folder / 'calib_velo_to_cam.txt').is_file():
         rectify = _rigid(_take(path, values, 'R_rect_00', (3, 3)))
         cam_T_velo = rectify @ _raw_transform(folder / 'calib_velo_to_cam.txt')
     if (folder / 'calib_imu_to_velo.txt').is_file():
@@ -148,17 +149,18 @@ def _annotated_depth(source: Path, annotated: Path | None) -> Stream | None:
 
 def _odometry(source: Path) -> Recording:
     cameras = _short_cameras(source)
+    scans = _numbered(source / 'velodyne', ('.bin',))
     path = source / 'calib.txt'
     values = _read_table(path)
-    cam_T_velo = _rigid(_take(path, values, 'Tr', (3, 4))) if 'Tr' in values else None
+    knows = bool(scans) or 'Tr' in values
+    cam_T_velo = _rigid(_take(path, values, 'Tr', (3, 4))) if knows else None
     projections = {i: _take(path, values, f'P{i}', (3, 4)) for i in cameras}
     calibration = Calibration(projections, cam_T_velo)
     stamps = _odometry_stamps(source)
-    scans = _numbered(source / 'velodyne', ('.bin',))
     return Recording(
         cameras={i: Stream(files, stamps(files)) for i, files in cameras.items()},
         calibration=lambda _: calibration,
-        lidar=Stream(scans, stamps(scans)) if scans and cam_T_velo is not None else None,
+        lidar=Stream(scans, stamps(scans)) if scans else None,
     )
 
 

@@ -26,6 +26,9 @@ class _Companion:
         self._coming -= 1
         self.newest_ns = max(self.newest_ns, message.stamp_ns)
         self._waiting.append(message)
+        # Where the leader pauses, nobody takes anything.
+        while self._waiting[0].bag_ns < message.bag_ns - 2 * WAIT_NS:
+            self._waiting.popleft()
 
     def exact(self, stamp_ns: int) -> bool:
         return any(message.stamp_ns == stamp_ns for message in self._waiting)

@@ -99,6 +99,12 @@ def _storage_files(path: Path) -> list[Path]:
     if not path.exists():
         msg = f'{path}: expected a bag, found nothing there; check the path'
         raise BagError(msg)
+    if path.is_file() and path.suffix not in _SUFFIXES:
+        msg = (
+            f'{path}: expected a folder, or a file {", ".join(_SUFFIXES)}, found '
+            f'{path.suffix or "no suffix"}; decompress a .zstd file first'
+        )
+        raise BagError(msg)
     if path.is_file() or (path / 'metadata.yaml').is_file():
         return [path]
     for suffix in _SUFFIXES:

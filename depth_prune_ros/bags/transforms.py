@@ -81,7 +81,9 @@ class StaticTransforms:
 def _matrix(transform: Any) -> Matrix:
     """Turn geometry_msgs/Transform into [4, 4]; a quaternion that is not of length 1 is scaled."""
     q, t = transform.rotation, transform.translation
-    x, y, z, w = np.array([q.x, q.y, q.z, q.w]) / max(np.hypot(np.hypot(q.x, q.y), np.hypot(q.z, q.w)), 1e-12)
+    turn = np.array([q.x, q.y, q.z, q.w])
+    # All zeros is what a transform nobody filled in has: no turn.
+    x, y, z, w = turn / np.linalg.norm(turn) if turn.any() else (0.0, 0.0, 0.0, 1.0)
     matrix = np.eye(4)
     matrix[:3, :3] = [
         [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
@@ -90,3 +92,24 @@ def _matrix(transform: Any) -> Matrix:
     ]
     matrix[:3, 3] = t.x, t.y, t.z
     return matrix
+
+
+def quaternion(rotation: NDArray[np.float64]) -> tuple[float, float, float, float]:
+    """
+    Turn a rotation matrix [3, 3] into a unit quaternion x, y, z, w.
+
+    The eigenvector of Bar-Itzhack (2000): for a matrix that is a rotation only to the digits of
+    a calibration file, the nearest rotation.
+    """
+    (xx, xy, xz), (yx, yy, yz), (zx, zy, zz) = rotation.astype(np.float64)
+    matrix = np.array(
+        [
+            [xx - yy - zz, yx + xy, zx + xz, zy - yz],
+            [yx + xy, yy - xx - zz, zy + yz, xz - zx],
+            [zx + xz, zy + yz, zz - xx - yy, yx - xy],
+            [zy - yz, xz - zx, yx - xy, xx + yy + zz],
+        ]
+    )
+    x, y, z, w = (float(value) for value in np.linalg.eigh(matrix)[1][:, -1])
+    sign = -1.0 if w < 0 else 1.0
+    return sign * x, sign * y, sign * z, sign * w

@@ -9,6 +9,7 @@ import shutil
 import tempfile
 from types import TracebackType
 from typing import Any
+from typing import Final
 
 import cv2
 import numpy as np
@@ -25,13 +26,14 @@ from rosbags.rosbag2 import Writer
 from rosbags.typesys import get_typestore
 from rosbags.typesys import Stores
 
+from depth_prune_ros.bags.transforms import quaternion
 from depth_prune_ros.core.camera import Intrinsics
 from depth_prune_ros.core.errors import BagError
 
 STORAGES = {'mcap': StoragePlugin.MCAP, 'sqlite3': StoragePlugin.SQLITE3}
 IMAGES = ('raw', 'jpeg', 'png')
 # What jazzy's rosbag2 writes itself.
-_METADATA_VERSION = 9
+_METADATA_VERSION: Final = 9
 _UNSET = QosTime(0, 0)
 
 
@@ -145,11 +147,11 @@ class BagWriter:
         kinds = {('uint8', 3): 'rgb8', ('uint8', 2): 'mono8', ('float32', 2): '32FC1'}
         encoding = kinds.get((image.dtype.name, image.ndim))
         if encoding is None or (image.ndim == 3 and image.shape[2] != 3):
-            msg = (
+            text = (
                 f'{topic}: expected uint8 [H, W, 3], uint8 [H, W] or float32 [H, W], found '
                 f'{image.dtype.name} {list(image.shape)}'
             )
-            raise BagError(msg)
+            raise BagError(text)
         if self.images != 'raw' and image.dtype == np.uint8:
             data = _encode(image, self.images)
             self.encoded_image(topic, stamp_ns, frame_id, data, self.images)
@@ -210,8 +212,8 @@ class BagWriter:
     ) -> None:
         """Write a cloud [N, 4] of x, y, z (metres, in frame_id) and intensity."""
         if points.ndim != 2 or points.shape[1] != 4:
-            msg = f'{topic}: expected points [N, 4], found {list(points.shape)}'
-            raise BagError(msg)
+            text = f'{topic}: expected points [N, 4], found {list(points.shape)}'
+            raise BagError(text)
         types = self._typestore.types
         fields = [
             types['sensor_msgs/msg/PointField'](name=name, offset=4 * i, datatype=7, count=1)
@@ -255,27 +257,6 @@ class BagWriter:
             )
         data = self._typestore.serialize_cdr(msg, msgtype)
         self._writer.write(self._connections[topic], stamp_ns, data)
-
-
-def quaternion(rotation: NDArray[np.float64]) -> tuple[float, float, float, float]:
-    """
-    Turn a rotation matrix [3, 3] into a unit quaternion x, y, z, w.
-
-    The eigenvector of Bar-Itzhack (2000): for a matrix that is a rotation only to the digits of
-    a calibration file, the nearest rotation.
-    """
-    (xx, xy, xz), (yx, yy, yz), (zx, zy, zz) = rotation.astype(np.float64)
-    matrix = np.array(
-        [
-            [xx - yy - zz, yx + xy, zx + xz, zy - yz],
-            [yx + xy, yy - xx - zz, zy + yz, xz - zx],
-            [zx + xz, zy + yz, zz - xx - yy, yx - xy],
-            [zy - yz, xz - zx, yx - xy, xx + yy + zz],
-        ]
-    )
-    x, y, z, w = (float(value) for value in np.linalg.eigh(matrix)[1][:, -1])
-    sign = -1.0 if w < 0 else 1.0
-    return sign * x, sign * y, sign * z, sign * w
 
 
 def _encode(image: NDArray[np.uint8], kind: str) -> bytes:

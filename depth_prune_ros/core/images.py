@@ -139,7 +139,7 @@ def compressed_to_rgb(msg: Any) -> Bytes:
             f'{msg.format!r} that do not decode; is the recording damaged?'
         )
         raise ImageError(text)
-    return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB, dst=bgr)
+    return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB, dst=bgr), np.uint8)
 
 
 def _unsupported(encoding: str, wanted: str, known: list[str]) -> str:
