@@ -51,7 +51,9 @@ def _by_opencv(code: int) -> Callable[[Pixels], Pixels]:
 
 def _to_8_bits(pixels: Pixels) -> Pixels:
     """Scale 0..65535 to 0..255, rounded, as grey."""
-    return cv2.cvtColor(cv2.convertScaleAbs(pixels, alpha=1 / 257), cv2.COLOR_GRAY2RGB)
+    # OpenCV reads wrong samples, silently, where a row is no whole number of 16 bit samples.
+    samples = np.ascontiguousarray(pixels)
+    return cv2.cvtColor(cv2.convertScaleAbs(samples, alpha=1 / 257), cv2.COLOR_GRAY2RGB)
 
 
 _TO_RGB: dict[str, Callable[[Pixels], Pixels]] = {
