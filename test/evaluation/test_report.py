@@ -72,6 +72,7 @@ def test_rows_of_recorded_depth() -> None:
 
 def test_report_folder(judged: tuple[Result, tuple[Shot, ...]], tmp_path: Path) -> None:
     result, shots = judged
+    shots = (*shots[:2], flat_shot(77), shots[3])
     page = write_report(tmp_path / 'out', result, shots, title='Street & <kerb>')
     assert sorted(p.name for p in page.parent.iterdir()) == [
         'metrics.json',
@@ -152,6 +153,15 @@ def test_page_stays_below_five_megabytes(
     page = write_report(tmp_path, judged[0], [Shot(START_NS, noise)] * 12)
     assert page.stat().st_size < 5_000_000
     assert 1 <= page.read_text(encoding='utf-8').count('<img') < 12
+
+
+def test_lower_quality_comes_before_fewer_strips(
+    judged: tuple[Result, tuple[Shot, ...]], tmp_path: Path
+) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (900, 640, 3), dtype=np.uint8)
+    page = write_report(tmp_path, judged[0], [Shot(START_NS, noise)] * 10)
+    assert page.stat().st_size < 5_000_000
+    assert page.read_text(encoding='utf-8').count('<img') == 10
 
 
 def test_report_without_pictures(judged: tuple[Result, Any], tmp_path: Path) -> None:
