@@ -15,4 +15,5 @@ def test_pep257(capsys: pytest.CaptureFixture[str]) -> None:
     """Check docstrings as the ROS build farm does."""
     ament_pep257 = pytest.importorskip('ament_pep257.main')
     places = [str(ROOT / place) for place in PLACES if (ROOT / place).exists()]
-    assert ament_pep257.main(argv=places) == 0, capsys.readouterr().err
+    code = ament_pep257.main(argv=places)
+    assert code == 0, capsys.readouterr().err
