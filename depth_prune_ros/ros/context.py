@@ -1,0 +1,126 @@
+"""Contexts, domains and threads for ROS nodes that live inside another program."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextlib import suppress
+from itertools import count
+from itertools import islice
+import os
+import socket
+import threading
+import time
+
+from depth_prune_ros.core.errors import ReplayError
+import rclpy
+from rclpy.context import Context
+from rclpy.executors import ExternalShutdownException
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
+
+# Domains whose ports stay below Linux's ephemeral range (and the default, 0, is everybody's).
+DOMAINS = range(1, 102)
+POLL_S = 0.02
+_turns = count()
+
+
+def ros_environment(domain_id: int) -> dict[str, str]:
+    """Return the variables that keep a process to one domain on this computer."""
+    return {'ROS_DOMAIN_ID': str(domain_id), 'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST'}
+
+
+def free_domain() -> int:
+    """
+    Find a ROS domain nobody on this computer uses; each call begins behind the last one's.
+
+    The first participant of a domain holds UDP port 7410 + 250 * domain (the DDS wire protocol's
+    default). The search starts at a place that depends on the process id, so that two processes
+    started together do not meet.
+    """
+    for turn in islice(_turns, len(DOMAINS)):
+        domain_id = DOMAINS[(os.getpid() * 7 + turn) % len(DOMAINS)]
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            try:
+                probe.bind(('', 7410 + 250 * domain_id))
+            except OSError:
+                continue
+            return domain_id
+    msg = f'expected a free ROS domain in 1 to {len(DOMAINS)}, found none; name one'
+    raise ReplayError(msg)
+
+
+@contextmanager
+def ros_context(domain_id: int | None = None) -> Iterator[Context]:
+    """
+    Open a ROS context that leaves signals and other contexts of the process alone.
+
+    :param domain_id: this domain, on this computer only; None goes by the environment
+    """
+    context = Context()
+    with _variables({} if domain_id is None else ros_environment(domain_id)):
+        rclpy.init(
+            args=[],
+            context=context,
+            domain_id=domain_id,
+            signal_handler_options=SignalHandlerOptions.NO,
+        )
+    try:
+        yield context
+    finally:
+        context.try_shutdown()
+
+
+@contextmanager
+def spinning(node: Node, ended: Callable[[], None] | None = None) -> Iterator[None]:
+    """
+    Serve a node's callbacks in a thread; the node is destroyed at the end.
+
+    :param ended: called in the thread when it ends, also by an exception of a callback
+    """
+    executor = SingleThreadedExecutor(context=node.context)
+    executor.add_node(node)
+
+    def spin() -> None:
+        try:
+            with suppress(ExternalShutdownException):
+                executor.spin()
+        finally:
+            if ended is not None:
+                ended()
+
+    thread = threading.Thread(target=spin, name='ros_spin', daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        executor.shutdown()
+        thread.join()
+        node.destroy_node()
+
+
+def wait_until(condition: Callable[[], bool], timeout_s: float) -> bool:
+    """Poll until the condition holds; False if it does not within the time."""
+    end = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        time.sleep(POLL_S)
+    return True
+
+
+@contextmanager
+def _variables(values: dict[str, str]) -> Iterator[None]:
+    """Set environment variables, which is all rcl listens to, for a moment."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

@@ -1,0 +1,158 @@
+"""A partner for the depth node: publishes images to it and waits for its answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from itertools import count
+import time
+from typing import Any
+
+from depth_prune_ros.ros.context import wait_until
+from depth_prune_ros.ros.process import NodeProcess
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
+from lifecycle_msgs.srv import GetState
+import numpy as np
+from numpy.typing import NDArray
+from rclpy.node import Node
+from rclpy.qos import QoSProfile
+from sensor_msgs.msg import CameraInfo
+from sensor_msgs.msg import Image
+
+ANSWER_S = 10.0
+AGAIN_S = 0.5
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the node published for one image."""
+
+    depth: Image
+    info: Any = None
+
+    @property
+    def metres(self) -> NDArray[np.float32]:
+        """Depth [H, W] as 32FC1 has it."""
+        return np.frombuffer(self.depth.data, np.float32).reshape(
+            self.depth.height, self.depth.width
+        )
+
+
+class Graph:
+    """One ROS node that plays the camera and the consumer."""
+
+    def __init__(self, node: Node, image_type: type = Image) -> None:
+        """Make the publishers and subscriptions."""
+        self.node = node
+        self._stamps = count(1)
+        self._images = node.create_publisher(image_type, 'image', QoSProfile(depth=1))
+        self._infos = node.create_publisher(CameraInfo, 'camera_info', QoSProfile(depth=1))
+        self._got: dict[tuple[str, int], Any] = {}
+        self._outputs: list[Any] = []
+
+    def listen(self) -> None:
+        """Subscribe to the node's outputs."""
+        for kind, name in ((Image, 'depth'), (CameraInfo, 'camera_info')):
+            self._outputs.append(
+                self.node.create_subscription(
+                    kind, f'depth_node/{name}', self._keeper(name), QoSProfile(depth=10)
+                )
+            )
+
+    def wait_for(self, process: NodeProcess) -> None:
+        """Wait until both sides have found each other."""
+        ready = wait_until(
+            lambda: (
+                self._images.get_subscription_count() > 0
+                and self._infos.get_subscription_count() > 0
+                and all(output.get_publisher_count() for output in self._outputs)
+            ),
+            ANSWER_S,
+        )
+        assert ready, process.log
+
+    def send(self, message: Any, info: CameraInfo | None = None) -> int:
+        """Publish an image, after its CameraInfo, with a stamp of its own; return the stamp."""
+        stamp = next(self._stamps)
+        message.header.stamp.sec = stamp
+        if info is not None:
+            info.header.stamp.sec = stamp
+            self._infos.publish(info)
+            time.sleep(0.05)
+        self._images.publish(message)
+        return stamp
+
+    def ask(self, message: Any, info: CameraInfo | None = None) -> Answer:
+        """Publish an image until its answer comes: best effort may lose one."""
+        parts = ['depth'] if info is None else ['depth', 'camera_info']
+        for _ in range(int(ANSWER_S / AGAIN_S)):
+            stamp = self.send(message, info)
+            if wait_until(partial(self._has, parts, stamp), AGAIN_S):
+                return Answer(self._got['depth', stamp], self._got.get(('camera_info', stamp)))
+        raise AssertionError('the node did not answer')
+
+    def insist(self, message: Any, until: Callable[[], bool]) -> bool:
+        """Publish an image until a condition holds."""
+        return any(self._heard(message, until) for _ in range(int(ANSWER_S / AGAIN_S)))
+
+    def state(self) -> str:
+        """Return the node's lifecycle state."""
+        return str(self._call(GetState, 'get_state', GetState.Request()).current_state.label)
+
+    def change(self, transition: int) -> bool:
+        """Ask for a lifecycle transition."""
+        request = ChangeState.Request(transition=Transition(id=transition))
+        return bool(self._call(ChangeState, 'change_state', request).success)
+
+    def _has(self, parts: list[str], stamp: int) -> bool:
+        return all((part, stamp) in self._got for part in parts)
+
+    def _heard(self, message: Any, until: Callable[[], bool]) -> bool:
+        self.send(message)
+        return wait_until(until, AGAIN_S)
+
+    def _call(self, kind: type, name: str, request: Any) -> Any:
+        client = self.node.create_client(kind, f'depth_node/{name}')
+        assert wait_until(client.service_is_ready, ANSWER_S)
+        answer = client.call_async(request)
+        assert wait_until(answer.done, ANSWER_S)
+        return answer.result()
+
+    def _keeper(self, name: str) -> Callable[[Any], None]:
+        def keep(message: Any) -> None:
+            self._got[name, message.header.stamp.sec] = message
+
+        return keep
+
+
+def image_message(
+    pixels: NDArray[np.uint8], encoding: str = 'rgb8', padding: int = 0, frame_id: str = 'cam'
+) -> Image:
+    """Make an image message of RGB pixels, with bytes of rubbish at the end of each row."""
+    shown = pixels[..., ::-1] if encoding == 'bgr8' else pixels
+    height, width, channels = shown.shape
+    rows = np.full((height, width * channels + padding), 255, np.uint8)
+    rows[:, : width * channels] = shown.reshape(height, -1)
+    message = Image(encoding=encoding, height=height, width=width, step=rows.shape[1])
+    message.header.frame_id = frame_id
+    message.data = rows.tobytes()
+    return message
+
+
+def camera_info(width: int, height: int, fx: float) -> CameraInfo:
+    """Make the calibration of a rectified camera whose P has a translation (a right camera)."""
+    info = CameraInfo(width=width, height=height, distortion_model='plumb_bob')
+    cx, cy = width / 2 - 1.0, height / 2 + 2.0
+    info.k = [fx, 0.0, cx, 0.0, fx, cy, 0.0, 0.0, 1.0]
+    info.r = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
+    info.p = [fx, 0.0, cx, -3.0 * fx, 0.0, fx, cy, 0.0, 0.0, 0.0, 1.0, 0.0]
+    info.d = [0.1, 0.2, 0.3, 0.4, 0.5]
+    info.header.frame_id = 'cam'
+    return info
+
+
+def noise(width: int, height: int, seed: int = 0) -> NDArray[np.uint8]:
+    """Make an image that no flip, shift or channel swap leaves as it is."""
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)

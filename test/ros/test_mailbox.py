@@ -1,0 +1,96 @@
+"""The one-slot mailbox and its worker."""
+
+from __future__ import annotations
+
+import threading
+
+from depth_prune_ros.ros.mailbox import Mailbox
+from depth_prune_ros.ros.mailbox import Worker
+import pytest
+
+SOON_S = 5.0
+
+
+def test_the_newest_wins_and_the_rest_is_counted() -> None:
+    box: Mailbox[int] = Mailbox()
+    for item in (1, 2, 3):
+        box.put(item)
+    assert box.take() == 3
+    assert box.dropped == 2
+    box.put(4)
+    assert box.take() == 4
+    assert box.dropped == 2
+
+
+def test_closing_wakes_the_reader_and_refuses_more() -> None:
+    box: Mailbox[int] = Mailbox()
+    taken: list[int | None] = []
+    reader = threading.Thread(target=lambda: taken.append(box.take()))
+    reader.start()
+    box.close()
+    reader.join(SOON_S)
+    assert not reader.is_alive()
+    box.put(1)
+    taken.append(box.take())
+    assert taken == [None, None]
+
+
+def test_a_busy_worker_skips_to_the_newest() -> None:
+    begun, go_on, done = threading.Event(), threading.Event(), threading.Event()
+    handled: list[int] = []
+
+    def handle(item: int) -> None:
+        handled.append(item)
+        begun.set()
+        assert go_on.wait(SOON_S)
+        if item == 3:
+            done.set()
+
+    worker = Worker(handle, failed=lambda error: None)
+    worker.put(1)
+    assert begun.wait(SOON_S)
+    worker.put(2)
+    worker.put(3)
+    go_on.set()
+    assert done.wait(SOON_S)
+    worker.stop()
+    assert handled == [1, 3]
+    assert worker.dropped == 1
+
+
+def test_a_failure_is_reported_and_the_worker_goes_on() -> None:
+    failures: list[str] = []
+    done = threading.Event()
+
+    def handle(item: str) -> None:
+        if item == 'bad':
+            raise ValueError(item)
+        done.set()
+
+    def failed(error: Exception) -> None:
+        failures.append(str(error))
+        worker.put('good')
+
+    worker = Worker(handle, failed)
+    worker.put('bad')
+    assert done.wait(SOON_S)
+    worker.stop()
+    assert failures == ['bad']
+
+
+def test_stopping_waits_for_the_item_at_hand() -> None:
+    begun, go_on = threading.Event(), threading.Event()
+    handled: list[int] = []
+
+    def handle(item: int) -> None:
+        begun.set()
+        assert go_on.wait(SOON_S)
+        handled.append(item)
+
+    worker = Worker(handle, failed=lambda error: pytest.fail(str(error)))
+    worker.put(1)
+    assert begun.wait(SOON_S)
+    timer = threading.Timer(0.05, go_on.set)
+    timer.start()
+    worker.stop()
+    assert handled == [1]
