@@ -1,0 +1,231 @@
+"""Play a bag to a live ROS graph in the bag's own time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Iterator
+from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass
+from dataclasses import field
+import importlib
+from itertools import islice
+from pathlib import Path
+import struct
+import threading
+import time
+from typing import Any
+
+from depth_prune_ros.bags.reading import open_bag
+from depth_prune_ros.core.errors import BagError
+from depth_prune_ros.core.errors import ReplayError
+from depth_prune_ros.ros.context import ros_context
+from depth_prune_ros.ros.context import wait_until
+import rclpy
+from rclpy.node import Node
+from rclpy.publisher import Publisher
+from rclpy.qos import QoSDurabilityPolicy
+from rclpy.qos import QoSProfile
+from rosbags.highlevel import AnyReader
+from rosbags.interfaces import Connection
+from rosbags.typesys import get_typestore
+from rosbags.typesys import Stores
+
+CAMERA_INFO = 'sensor_msgs/msg/CameraInfo'
+MATCH_TIMEOUT_S = 10.0
+# A reader matches a writer and the writer the reader at slightly different moments, and only
+# one of them can be seen from here.
+SETTLE_S = 0.3
+_ROS2 = get_typestore(Stores.ROS2_JAZZY)
+
+
+@dataclass(frozen=True)
+class PlayReport:
+    """
+    What a player did.
+
+    :param messages: messages published, by topic
+    :param skipped: topics not played, with the reason
+    :param published_ns: by topic, header stamp -> wall clock when it was published
+    """
+
+    messages: dict[str, int] = field(default_factory=dict)
+    skipped: dict[str, str] = field(default_factory=dict)
+    published_ns: dict[str, dict[int, int]] = field(default_factory=dict)
+
+
+class Player:
+    """A bag and a publisher for each of its topics."""
+
+    def __init__(
+        self,
+        node: Node,
+        reader: AnyReader,
+        topics: Sequence[str] | None = None,
+        remap: Mapping[str, str] | None = None,
+    ) -> None:
+        """
+        Make the publishers.
+
+        :param reader: an open bag
+        :param topics: topics to play, as the bag names them; None plays all
+        :param remap: bag's topic -> topic to publish on
+        """
+        self._reader = reader
+        self.report = PlayReport()
+        self._publishers: dict[str, Publisher] = {}
+        self._connections: list[Connection] = []
+        self._has_header: dict[str, bool] = {}
+        for connection in reader.connections:
+            if topics is None or connection.topic in topics:
+                self._add(node, connection, (remap or {}).get(connection.topic))
+        if not self._connections:
+            wanted = 'any topic' if topics is None else ', '.join(topics)
+            msg = f'expected {wanted} that can be played, found {self.report.skipped or "none"}'
+            raise BagError(msg)
+
+    def matched(self, topics: Sequence[str]) -> bool:
+        """Tell whether every one of these topics has a subscriber."""
+        return all(self._publishers[topic].get_subscription_count() for topic in topics)
+
+    def play(
+        self,
+        rate: float = 1.0,
+        stop: threading.Event | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> PlayReport:
+        """
+        Publish every message at its time in the bag, divided by rate.
+
+        The first CameraInfo of each topic goes out once before, so that no image comes to a
+        subscriber that does not know its camera yet; the report does not count it.
+
+        :param stop: set it to end early
+        :param progress: called with messages done and in total
+        """
+        stop = stop or threading.Event()
+        self._announce_cameras()
+        total = sum(connection.msgcount for connection in self._connections)
+        first_ns, begin = None, time.monotonic()
+        messages = self._messages(self._connections)
+        for done, (connection, stamp_ns, raw) in enumerate(messages, start=1):
+            first_ns = stamp_ns if first_ns is None else first_ns
+            due = begin + (stamp_ns - first_ns) * 1e-9 / rate
+            if stop.wait(max(0.0, due - time.monotonic())):
+                break
+            self._publish(connection, self._cdr(connection, raw))
+            if progress is not None:
+                progress(done, total)
+        return self.report
+
+    def _add(self, node: Node, connection: Connection, topic: str | None) -> None:
+        try:
+            kind = message_class(connection.msgtype)
+        except ImportError:
+            self.report.skipped[connection.topic] = f'no message package for {connection.msgtype}'
+            return
+        if not self._reader.is2 and connection.msgtype not in _ROS2.fielddefs:
+            self.report.skipped[connection.topic] = f'no way from ROS 1 for {connection.msgtype}'
+            return
+        self._connections.append(connection)
+        if connection.topic not in self._publishers:
+            qos = QoSProfile(depth=10)
+            if _latched(connection):
+                qos.durability = QoSDurabilityPolicy.TRANSIENT_LOCAL
+            name = topic or '/' + connection.topic.lstrip('/')
+            self._publishers[connection.topic] = node.create_publisher(kind, name, qos)
+        first_field = next(iter(kind.get_fields_and_field_types().values()), '')
+        self._has_header[connection.topic] = first_field == 'std_msgs/Header'
+        self.report.messages[connection.topic] = 0
+        self.report.published_ns[connection.topic] = {}
+
+    def _announce_cameras(self) -> None:
+        cameras = [c for c in self._connections if c.msgtype == CAMERA_INFO]
+        for camera in cameras:
+            for _, _, raw in islice(self._messages([camera]), 1):
+                self._publishers[camera.topic].publish(self._cdr(camera, raw))
+        if cameras:
+            time.sleep(SETTLE_S)
+
+    def _messages(self, connections: list[Connection]) -> Iterator[tuple[Connection, int, bytes]]:
+        try:
+            yield from self._reader.messages(connections=connections)
+        except Exception as error:  # a damaged bag raises anything, from struct to sqlite
+            msg = f'{self._reader.paths[0]}: expected a whole bag, found: {error}; copy it again'
+            raise BagError(msg) from error
+
+    def _cdr(self, connection: Connection, raw: bytes) -> bytes:
+        if self._reader.is2:
+            return bytes(raw)
+        # By ROS 2's own definitions: the bag's have a Header with seq, which ROS 2 dropped.
+        return bytes(_ROS2.ros1_to_cdr(raw, connection.msgtype))
+
+    def _publish(self, connection: Connection, cdr: bytes) -> None:
+        topic = connection.topic
+        if self._has_header[topic]:
+            self.report.published_ns[topic][header_stamp_ns(cdr)] = time.time_ns()
+        self._publishers[topic].publish(cdr)
+        self.report.messages[topic] += 1
+
+
+def play(
+    bag: Path,
+    *,
+    rate: float = 1.0,
+    topics: Sequence[str] | None = None,
+    remap: Mapping[str, str] | None = None,
+    wait_for: Sequence[str] = (),
+    stop: threading.Event | None = None,
+) -> PlayReport:
+    """
+    Play a bag on a ROS context of its own (ROS_DOMAIN_ID and the like as the environment says).
+
+    :param bag: anything rosbags reads
+    :param rate: 2.0 plays twice as fast
+    :param topics: topics to play, as the bag names them; None plays all
+    :param remap: bag's topic -> topic to publish on
+    :param wait_for: topics of the bag that must have a subscriber before it starts
+    :param stop: set it to end early
+    :raises BagError: the bag cannot be read or has nothing to play
+    :raises ReplayError: nobody subscribes to what is to be waited for
+    """
+    with ros_context() as context, open_bag(bag) as reader:
+        node = rclpy.create_node('depth_prune_player', context=context)
+        try:
+            player = Player(node, reader, topics, remap)
+            if not wait_until(lambda: player.matched(wait_for), MATCH_TIMEOUT_S):
+                msg = f'expected subscribers to {", ".join(wait_for)}, found none'
+                raise ReplayError(msg)
+            time.sleep(SETTLE_S)
+            return player.play(rate, stop)
+        finally:
+            node.destroy_node()
+
+
+def message_class(msgtype: str) -> Any:
+    """
+    Import the Python class of a message type such as `sensor_msgs/msg/Image`.
+
+    :raises ImportError: its package is not installed
+    """
+    package, _, name = msgtype.replace('/msg/', '/').partition('/')
+    module = importlib.import_module(f'{package}.msg')
+    if not hasattr(module, name):
+        msg = f'{package}.msg has no {name}'
+        raise ImportError(msg)
+    return getattr(module, name)
+
+
+def header_stamp_ns(cdr: bytes) -> int:
+    """Read the header stamp of a serialised message whose first field is its header."""
+    order = '<' if cdr[1] & 1 else '>'
+    seconds, nanoseconds = struct.unpack_from(f'{order}iI', cdr, 4)
+    return int(seconds) * 1_000_000_000 + int(nanoseconds)
+
+
+def _latched(connection: Connection) -> bool:
+    """Tell whether late subscribers were to get the last message, in ROS 1 or ROS 2."""
+    if getattr(connection.ext, 'latching', None):
+        return True
+    profiles = getattr(connection.ext, 'offered_qos_profiles', None) or []
+    return any(profile.durability.name == 'TRANSIENT_LOCAL' for profile in profiles)

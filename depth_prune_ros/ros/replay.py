@@ -1,0 +1,193 @@
+"""Replay a bag through the real node: its own process, real topics, a new bag with the depth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+import json
+from pathlib import Path
+import time
+
+from depth_prune_ros.bags.reading import open_bag
+from depth_prune_ros.bags.topics import find_topics
+from depth_prune_ros.core.errors import ReplayError
+from depth_prune_ros.ros.context import free_domain
+from depth_prune_ros.ros.context import ros_context
+from depth_prune_ros.ros.context import spinning
+from depth_prune_ros.ros.context import wait_until
+from depth_prune_ros.ros.play import Player
+from depth_prune_ros.ros.play import PlayReport
+from depth_prune_ros.ros.play import SETTLE_S
+from depth_prune_ros.ros.process import NodeProcess
+from depth_prune_ros.ros.record import RawBagWriter
+from depth_prune_ros.ros.record import Recorder
+from lifecycle_msgs.msg import State
+from lifecycle_msgs.srv import GetState
+import numpy as np
+import rclpy
+from rclpy.node import Node
+from rosbags.interfaces import Connection
+
+DEPTH_TOPIC = '/depth_node/depth'
+INFO_TOPIC = '/depth_node/camera_info'
+OUTPUTS = {DEPTH_TOPIC: 'sensor_msgs/msg/Image', INFO_TOPIC: 'sensor_msgs/msg/CameraInfo'}
+NOTE_KEY = 'depth_prune_ros.replay'
+READY_TIMEOUT_S = 20.0
+DRAIN_TIMEOUT_S = 3.0
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class ReplayReport:
+    """
+    What went into the node and what came out.
+
+    :param frames_in: images played
+    :param frames_out: depth images recorded; fewer where the node was slower than the camera
+    :param latency_ms: p50 and p99 from publishing an image to receiving its depth
+    :param depth_topic: the recorded depth, in out_bag
+    :param info_topic: its camera_info, in out_bag
+    :param out_bag: the new bag; its custom_data has this report and every frame's latency
+    """
+
+    frames_in: int
+    frames_out: int
+    latency_ms: dict[str, float]
+    depth_topic: str
+    info_topic: str
+    out_bag: Path
+
+
+def replay(
+    bag: Path,
+    model: Path,
+    out_bag: Path,
+    *,
+    rate: float = 1.0,
+    domain_id: int | None = None,
+    progress: Progress | None = None,
+) -> ReplayReport:
+    """
+    Play a bag's left camera to a depth node in another process and record what it publishes.
+
+    :param bag: anything rosbags reads
+    :param model: the model file the node loads
+    :param out_bag: the bag to be made; appears only when everything went well
+    :param rate: 2.0 plays twice as fast
+    :param domain_id: ROS domain; None takes a free one
+    :param progress: called with messages done and in total
+    :raises BagError: the bag cannot be read or has no camera, or out_bag exists
+    :raises ReplayError: the node did not get ready, died, sent nothing or did not end cleanly
+    """
+    topics = find_topics(bag)
+    domain_id = free_domain() if domain_id is None else domain_id
+    with ExitStack() as stack:
+        sink = stack.enter_context(RawBagWriter(out_bag, OUTPUTS))
+        reader = stack.enter_context(open_bag(bag))
+        played = [topic for topic in (topics.left, topics.left_info) if topic]
+        connections = {c.topic: c for c in reader.connections if c.topic in played}
+        arguments = _node_arguments(model, connections[topics.left], topics.left_info)
+        process = stack.enter_context(NodeProcess(arguments, domain_id))
+        context = stack.enter_context(ros_context(domain_id))
+        node = rclpy.create_node('depth_prune_replay', context=context)
+        recorder = Recorder(node, OUTPUTS, sink)
+        player = Player(node, reader, played)
+        with spinning(node):
+            _wait_until_active(node, process)
+            ready = wait_until(lambda: recorder.matched() and player.matched(played), 5.0)
+            _require(ready, process, 'its topics to be found')
+            time.sleep(SETTLE_S)
+            report = player.play(rate, progress=_watch(process, progress))
+            _drain(recorder, report.published_ns[topics.left], bool(topics.left_info))
+        recorder.close()
+        code = process.stop()
+        _require(code == 0, process, f'exit code 0 after SIGINT (it was {code})')
+        return _report(recorder, report, topics.left, sink, out_bag)
+
+
+def _node_arguments(model: Path, image: Connection, info: str | None) -> list[str]:
+    """Make the node's ROS arguments."""
+    topic = '/' + image.topic.lstrip('/')
+    compressed = image.msgtype.endswith('CompressedImage')
+    parameters = {
+        'model': str(model.resolve()),
+        'image_transport': 'compressed' if compressed else 'raw',
+        # Best effort loses images larger than the shared memory segment of Fast DDS (512 KB);
+        # here every frame of the bag counts.
+        f'qos_overrides.{topic}.subscription.reliability': 'reliable',
+    }
+    arguments = [arg for k, v in parameters.items() for arg in ('-p', f'{k}:={v}')]
+    arguments += ['-r', f'image:={topic}']
+    if info:
+        arguments += ['-r', f'camera_info:=/{info.lstrip("/")}']
+    return arguments
+
+
+def _require(condition: bool, process: NodeProcess, expected: str) -> None:
+    if not condition:
+        msg = f'depth node: expected {expected}; its last line: {process.last_line}'
+        raise ReplayError(msg)
+
+
+def _wait_until_active(node: Node, process: NodeProcess) -> None:
+    """
+    Ask the node for its lifecycle state until it answers.
+
+    It starts itself before it answers anything, so any state but active means that it could not.
+    """
+    client = node.create_client(GetState, '/depth_node/get_state')
+    wait_until(lambda: client.service_is_ready() or not process.running, READY_TIMEOUT_S)
+    _require(process.running and client.service_is_ready(), process, 'it to start')
+    answer = client.call_async(GetState.Request())
+    wait_until(lambda: answer.done() or not process.running, READY_TIMEOUT_S)
+    _require(process.running and answer.done(), process, 'its lifecycle state')
+    state = answer.result().current_state
+    _require(state.id == State.PRIMARY_STATE_ACTIVE, process, f'it active, found {state.label}')
+
+
+def _watch(process: NodeProcess, progress: Progress | None) -> Progress:
+    """Pass progress on, and give up as soon as the node is gone."""
+
+    def step(done: int, total: int) -> None:
+        _require(process.running, process, 'it to live through the bag')
+        if progress is not None:
+            progress(done, total)
+
+    return step
+
+
+def _drain(recorder: Recorder, published_ns: dict[int, int], with_info: bool) -> None:
+    """Wait for the outputs of the last image: the newest always gets its turn."""
+    last = max(published_ns, default=None)
+    expected = OUTPUTS if with_info else [DEPTH_TOPIC]
+    received = recorder.received_ns
+    wait_until(lambda: all(last in received[topic] for topic in expected), DRAIN_TIMEOUT_S)
+
+
+def _report(
+    recorder: Recorder, played: PlayReport, image: str, sink: RawBagWriter, out_bag: Path
+) -> ReplayReport:
+    """Sum up, and leave the sum in the bag."""
+    latency_s = recorder.latency_s(DEPTH_TOPIC, played.published_ns[image])
+    if not latency_s:
+        msg = f'depth node: expected depth for {played.messages[image]} images, found none'
+        raise ReplayError(msg)
+    p50, p99 = np.percentile(1e3 * np.array(list(latency_s.values())), [50, 99])
+    report = ReplayReport(
+        frames_in=played.messages[image],
+        frames_out=len(recorder.received_ns[DEPTH_TOPIC]),
+        latency_ms={'p50': round(float(p50), 3), 'p99': round(float(p99), 3)},
+        depth_topic=DEPTH_TOPIC,
+        info_topic=INFO_TOPIC,
+        out_bag=out_bag,
+    )
+    note = {
+        'frames_in': report.frames_in,
+        'frames_out': report.frames_out,
+        'latency_ms': report.latency_ms,
+        'latency_s': latency_s,
+    }
+    sink.note(NOTE_KEY, json.dumps(note))
+    return report

@@ -1,0 +1,130 @@
+"""Bags through the real node and back into a bag."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from depth_prune_ros.bags.write import BagWriter
+from depth_prune_ros.bags.write import Transform
+from depth_prune_ros.core.camera import Intrinsics
+from depth_prune_ros.core.engine import DepthEngine
+from depth_prune_ros.core.errors import BagError
+from depth_prune_ros.core.errors import ReplayError
+from depth_prune_ros.core.images import image_to_depth
+from depth_prune_ros.ros.play import play
+from depth_prune_ros.ros.replay import NOTE_KEY
+from depth_prune_ros.ros.replay import replay
+from graph import noise
+import numpy as np
+from numpy.typing import NDArray
+import pytest
+from rosbags.highlevel import AnyReader
+from rosbags.rosbag1 import Writer as Ros1Writer
+from rosbags.typesys import get_types_from_msg
+from rosbags.typesys import get_typestore
+from rosbags.typesys import Stores
+from tiny_model import HEIGHT
+from tiny_model import WIDTH
+from tiny_model import write_tiny_model
+import yaml
+
+CAMERA = Intrinsics(3 * WIDTH, 2 * HEIGHT, 150.0, 150.0, 90.0, 30.0)
+LEFT = '/kitti/camera_color_left'
+STAMPS_NS = [1_317_000_000_123_456_789 + 100_000_000 * i for i in range(8)]
+
+
+def _frame(index: int) -> NDArray[np.uint8]:
+    return noise(CAMERA.width, CAMERA.height, seed=index)
+
+
+@pytest.fixture(scope='module')
+def bag(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a bag of eight frames at 10 Hz, each image before its camera_info."""
+    path = tmp_path_factory.mktemp('bags') / 'drive'
+    with BagWriter(path) as writer:
+        writer.tf_static(STAMPS_NS[0], [Transform('base', 'cam', np.eye(4))])
+        for index, stamp_ns in enumerate(STAMPS_NS):
+            writer.image(f'{LEFT}/image_raw', stamp_ns, 'cam', _frame(index))
+            writer.camera_info(f'{LEFT}/camera_info', stamp_ns, 'cam', CAMERA)
+    return path
+
+
+def test_the_recorded_depth_is_the_engines(bag: Path, tiny_model: Path, tmp_path: Path) -> None:
+    seen: list[tuple[int, int]] = []
+    report = replay(bag, tiny_model, tmp_path / 'out', progress=lambda *step: seen.append(step))
+    assert (report.frames_in, report.frames_out) == (8, 8)
+    assert seen == [(done, 16) for done in range(1, 17)]
+    assert 0.0 < report.latency_ms['p50'] <= report.latency_ms['p99']
+    engine = DepthEngine.load(tiny_model)
+    stamps, infos = [], 0
+    with AnyReader([tmp_path / 'out']) as reader:
+        for connection, _, raw in reader.messages():
+            message: Any = reader.deserialize(raw, connection.msgtype)
+            if connection.topic == report.info_topic:
+                infos += 1
+                assert (message.width, message.height) == (WIDTH, HEIGHT)
+                continue
+            stamps.append(message.header.stamp.sec * 10**9 + message.header.stamp.nanosec)
+            image = _frame(STAMPS_NS.index(stamps[-1]))
+            offline = engine.infer(image, CAMERA.fx_over_width)
+            np.testing.assert_allclose(image_to_depth(message), offline, rtol=1e-4)
+            assert message.header.frame_id == 'cam'
+    assert stamps == STAMPS_NS
+    assert infos == 8
+    metadata = yaml.safe_load((tmp_path / 'out' / 'metadata.yaml').read_text())
+    note = json.loads(metadata['rosbag2_bagfile_information']['custom_data'][NOTE_KEY])
+    assert (note['frames_in'], note['frames_out']) == (8, 8)
+    assert sorted(note['latency_s']) == [str(stamp_ns) for stamp_ns in STAMPS_NS]
+
+
+def test_a_model_the_node_refuses_leaves_no_bag(bag: Path, tmp_path: Path) -> None:
+    model = write_tiny_model(tmp_path / 'bare.onnx', card=None)
+    with pytest.raises(ReplayError, match='found unconfigured.*expected a model card'):
+        replay(bag, model, tmp_path / 'out')
+    assert [path.name for path in tmp_path.iterdir()] == ['bare.onnx']
+
+
+def test_an_existing_bag_is_not_overwritten(bag: Path, tiny_model: Path, tmp_path: Path) -> None:
+    out = tmp_path / 'out'
+    out.mkdir()
+    with pytest.raises(BagError, match=f'{out}: expected a new bag'):
+        replay(bag, tiny_model, out)
+    assert list(out.iterdir()) == []
+
+
+def test_a_ros1_bag_plays_and_says_what_it_cannot_play(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    types = get_typestore(Stores.ROS1_NOETIC)
+    time = types.types['builtin_interfaces/msg/Time']
+    header = types.types['std_msgs/msg/Header']
+    types.register(get_types_from_msg('string text', 'our_robot_msgs/msg/Note'))
+    kinds = {
+        'camera/image': types.types['sensor_msgs/msg/Image'],
+        '/note': types.types['our_robot_msgs/msg/Note'],
+    }
+    path = tmp_path / 'one.bag'
+    with Ros1Writer(path) as writer:
+        image, note = (
+            writer.add_connection(topic, kind.__msgtype__, typestore=types)
+            for topic, kind in kinds.items()
+        )
+        for index in range(3):
+            stamp = time(sec=7 + index, nanosec=5)
+            message = kinds['camera/image'](
+                header(index, stamp, 'cam'), 1, 2, 'mono8', 0, 2, np.array([1, 2], np.uint8)
+            )
+            raw = types.serialize_ros1(message, image.msgtype)
+            writer.write(image, 10_000_000 * index, raw)
+        raw = types.serialize_ros1(kinds['/note']('hello'), note.msgtype)
+        writer.write(note, 0, raw)
+    monkeypatch.setenv('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
+    report = play(path)
+    assert report.messages == {'camera/image': 3}
+    assert report.skipped == {'/note': 'no message package for our_robot_msgs/msg/Note'}
+    stamps = [(7 + index) * 10**9 + 5 for index in range(3)]
+    assert list(report.published_ns['camera/image']) == stamps
+    with pytest.raises(BagError, match='expected /nothing that can be played'):
+        play(path, topics=['/nothing'])
