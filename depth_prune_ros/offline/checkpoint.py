@@ -1,0 +1,164 @@
+"""
+Checkpoints: a folder that is either whole or not there.
+
+``weights.safetensors`` holds the tensors (masks and scores under ``masks.``),
+``checkpoint.json`` what they are, ``training.pt`` what a training needs to go on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from dataclasses import dataclass
+from dataclasses import field
+import json
+import os
+from pathlib import Path
+import shutil
+from typing import Any
+
+from safetensors.torch import load_file
+from safetensors.torch import save_file
+import torch
+from torch import Tensor
+
+from depth_prune_ros.core.errors import CheckpointError
+from depth_prune_ros.offline.networks.base import DepthNetwork
+from depth_prune_ros.offline.networks.catalogue import build
+
+_PREFIX = 'step-'
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """
+    A network at one step of its training.
+
+    :param network: the network's name
+    :param widths: filters of every group
+    :param step: optimiser steps done
+    :param config: the configuration it was trained with
+    :param card: what the model card will say: baseline_m, fx_over_width, size, provenance
+    :param weights: the network's state_dict
+    :param masks: mask and score tensors; empty where nothing is masked
+    """
+
+    network: str
+    widths: dict[str, int]
+    step: int
+    config: dict[str, Any]
+    card: dict[str, Any]
+    weights: dict[str, Tensor]
+    masks: dict[str, Tensor] = field(default_factory=dict)
+
+    def build(self) -> DepthNetwork:
+        """
+        Return the network with these weights, in eval mode.
+
+        :raises CheckpointError: weights that do not fit the network's widths
+        """
+        network = build(self.network, self.widths)
+        try:
+            network.load_state_dict(self.weights)
+        except RuntimeError as error:
+            reason = str(error).splitlines()[-1].strip()
+            msg = f'expected weights of {self.network} at its widths, found: {reason}'
+            raise CheckpointError(msg) from error
+        return network.eval()
+
+
+def save(run: Path, checkpoint: Checkpoint, training: Mapping[str, Any] | None = None) -> Path:
+    """
+    Write a checkpoint as ``run/step-N``, then remove the older ones.
+
+    :param training: optimiser and random state, to go on from
+    :return: the checkpoint's folder
+    :raises CheckpointError: the disk is full or the folder cannot be written
+    """
+    final = run / f'{_PREFIX}{checkpoint.step:07d}'
+    partial = run / f'.{final.name}.partial'
+    try:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        _write(partial, checkpoint, training)
+        shutil.rmtree(final, ignore_errors=True)
+        partial.rename(final)
+    except OSError as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        msg = f'{final}: expected to write a checkpoint, found: {error.strerror or error}'
+        raise CheckpointError(msg) from error
+    for older in _steps(run):
+        if older != final:
+            shutil.rmtree(older, ignore_errors=True)
+    return final
+
+
+def load(path: Path) -> Checkpoint:
+    """
+    Read a checkpoint: a ``step-N`` folder, or a run's folder, of which the last one is taken.
+
+    :raises CheckpointError: none there, or damaged
+    """
+    folder = latest(path)
+    try:
+        about = json.loads((folder / 'checkpoint.json').read_text())
+        tensors = load_file(folder / 'weights.safetensors')
+        return Checkpoint(
+            weights={k: v for k, v in tensors.items() if not k.startswith('masks.')},
+            masks={k[6:]: v for k, v in tensors.items() if k.startswith('masks.')},
+            **about,
+        )
+    except Exception as error:  # safetensors, json and keys each fail in their own way
+        msg = f'{folder}: expected a whole checkpoint, found: {str(error).splitlines()[0]}'
+        raise CheckpointError(msg) from error
+
+
+def load_training(path: Path) -> dict[str, Any]:
+    """Read what a training needs to go on; empty where the checkpoint has none."""
+    file = latest(path) / 'training.pt'
+    state: dict[str, Any] = torch.load(file, weights_only=True) if file.is_file() else {}
+    return state
+
+
+def latest(path: Path) -> Path:
+    """
+    Return the last whole checkpoint of a run, or the path itself when it is one.
+
+    :raises CheckpointError: there is none
+    """
+    if (path / 'checkpoint.json').is_file():
+        return path
+    steps = _steps(path)
+    if not steps:
+        msg = f'{path}: expected a checkpoint ({_PREFIX}N/checkpoint.json), found none'
+        raise CheckpointError(msg)
+    return steps[-1]
+
+
+def _steps(run: Path) -> list[Path]:
+    return sorted(p for p in run.glob(f'{_PREFIX}*') if (p / 'checkpoint.json').is_file())
+
+
+def _write(folder: Path, checkpoint: Checkpoint, training: Mapping[str, Any] | None) -> None:
+    tensors = {k: v.detach().contiguous() for k, v in checkpoint.weights.items()}
+    tensors |= {f'masks.{k}': v.detach().contiguous() for k, v in checkpoint.masks.items()}
+    about = {k: v for k, v in asdict(_light(checkpoint)).items() if k not in ('weights', 'masks')}
+    save_file(tensors, folder / 'weights.safetensors')
+    if training is not None:
+        torch.save(dict(training), folder / 'training.pt')
+    (folder / 'checkpoint.json').write_text(json.dumps(about, indent=1))
+    for file in folder.iterdir():
+        with file.open('rb') as opened:
+            os.fsync(opened.fileno())
+
+
+def _light(checkpoint: Checkpoint) -> Checkpoint:
+    """Drop the tensors, which asdict would copy."""
+    return Checkpoint(
+        network=checkpoint.network,
+        widths=checkpoint.widths,
+        step=checkpoint.step,
+        config=checkpoint.config,
+        card=checkpoint.card,
+        weights={},
+    )

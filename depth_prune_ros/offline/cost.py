@@ -1,0 +1,88 @@
+"""What a network costs, in closed form from its declared layers and widths."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from depth_prune_ros.core.errors import ConfigError
+from depth_prune_ros.offline.networks.base import Layer
+from depth_prune_ros.offline.networks.base import Source
+
+MEASURES = ('params', 'macs')
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Learned parameters, and multiply-accumulates of one image."""
+
+    params: float
+    macs: float
+
+    def of(self, measure: str) -> float:
+        """Return the cost by name, 'params' or 'macs'."""
+        return self.params if measure == 'params' else self.macs
+
+
+def cost(layers: Sequence[Layer], widths: Mapping[str, int], pixels: int) -> Cost:
+    """
+    Count parameters and multiply-accumulates of the convolutions.
+
+    :param layers: the network's declared layers
+    :param widths: filters of every group
+    :param pixels: height * width of the network's image
+    """
+    params = macs = 0
+    for layer in layers:
+        filters = _channels(widths, layer.output)
+        fan_in = 1 if layer.depthwise else sum(_channels(widths, s) for s in layer.inputs)
+        weights = layer.kernel**2 * fan_in * filters
+        params += weights + filters * (2 if layer.norm else 1)
+        macs += weights * pixels // layer.stride**2
+    return Cost(params=params, macs=macs)
+
+
+def filter_costs(
+    layers: Sequence[Layer], widths: Mapping[str, int], pixels: int, measure: str
+) -> dict[str, float]:
+    """Return for each group what one filter fewer saves at these widths."""
+    whole = cost(layers, widths, pixels).of(measure)
+    return {
+        group: whole - cost(layers, {**widths, group: width - 1}, pixels).of(measure)
+        for group, width in widths.items()
+    }
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How much of the dense network may stay: a measure and an absolute amount."""
+
+    measure: str
+    amount: float
+
+
+def parse_budget(text: str, dense: Cost) -> Budget:
+    """
+    Read a budget such as ``macs=0.2`` (a ratio of the dense network) or ``params=500000``.
+
+    :raises ConfigError: an unknown measure, or an amount that is no pruning
+    """
+    measure, _, amount = text.partition('=')
+    try:
+        value = float(amount)
+    except ValueError:
+        value = 0.0
+    if measure not in MEASURES or not value > 0:
+        msg = f'expected a budget such as macs=0.2 or params=500000, found {text!r}'
+        raise ConfigError(msg)
+    whole = dense.of(measure)
+    absolute = value * whole if value <= 1 else value
+    if absolute > whole:
+        msg = f'expected a budget of at most {whole:.0f} {measure} (the dense network), found {text!r}'
+        raise ConfigError(msg)
+    return Budget(measure, absolute)
+
+
+def _channels(widths: Mapping[str, int], source: Source) -> int:
+    return source if isinstance(source, int) else widths[source]

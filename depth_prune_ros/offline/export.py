@@ -1,0 +1,129 @@
+"""One file for the node: ONNX with normalisation and the model card inside."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+import os
+from pathlib import Path
+import tempfile
+
+import numpy as np
+import onnx
+import torch
+from torch import nn
+from torch import Tensor
+
+from depth_prune_ros.core.card import METADATA_KEY
+from depth_prune_ros.core.card import ModelCard
+from depth_prune_ros.core.engine import DepthEngine
+from depth_prune_ros.core.errors import ModelError
+from depth_prune_ros.offline.checkpoint import Checkpoint
+from depth_prune_ros.offline.cost import cost
+from depth_prune_ros.offline.networks.base import DepthNetwork
+
+TOLERANCE = 1e-4
+
+
+class Deployed(nn.Module):
+    """The network as the node sees it: uint8 [1, H, W, 3] RGB to left disparity [1, H, W]."""
+
+    def __init__(self, network: DepthNetwork) -> None:
+        """Wrap a network."""
+        super().__init__()
+        self.network = network
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Return the finest left disparity, fractions of the width."""
+        disparities: list[Tensor] = self.network(image.permute(0, 3, 1, 2).float() / 255)
+        return disparities[0][:, 0]
+
+
+def export(checkpoint: Checkpoint, path: Path, name: str = '') -> ModelCard:
+    """
+    Write a checkpoint's network as the file the node loads.
+
+    The file is loaded through core.engine and compared with torch before it takes its name.
+
+    :param name: the model's name in its card; the file's stem by default
+    :raises ModelError: masks are left, or ONNX and torch differ by more than 1e-4 (relative)
+    """
+    if checkpoint.masks:
+        msg = 'expected a compact checkpoint, found masks in it; first run: depth-prune compact'
+        raise ModelError(msg)
+    deployed = Deployed(checkpoint.build()).eval()
+    card = make_card(checkpoint, deployed.network, name or path.stem)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, partial = tempfile.mkstemp(prefix=f'.{path.name}.', suffix='.partial', dir=path.parent)
+    os.close(handle)
+    try:
+        _write(deployed, card, Path(partial))
+        difference = _difference(deployed, Path(partial))
+        if not difference <= TOLERANCE:
+            msg = f'{path}: expected ONNX within {TOLERANCE:g} of torch, found {difference:.2g}'
+            raise ModelError(msg)
+        card = replace(card, parity={**card.parity, 'torch_onnx': difference})
+        _set_card(Path(partial), card)
+        Path(partial).chmod(0o644)
+        Path(partial).replace(path)
+    finally:
+        Path(partial).unlink(missing_ok=True)
+    return card
+
+
+def make_card(checkpoint: Checkpoint, network: DepthNetwork, name: str) -> ModelCard:
+    """Return the card of a checkpoint: what its training left, and what the network costs."""
+    about = checkpoint.card
+    height, width = about['input_height'], about['input_width']
+    counted = cost(network.layers, network.widths, height * width)
+    return ModelCard(
+        name=name,
+        network=checkpoint.network,
+        input_height=height,
+        input_width=width,
+        baseline_m=about['baseline_m'],
+        fx_over_width=about['fx_over_width'],
+        parameters=int(counted.params),
+        macs=int(counted.macs),
+        widths=checkpoint.widths,
+        provenance=about.get('provenance', {}),
+        parity=about.get('parity', {}),
+        metrics=about.get('metrics', {}),
+        mean=network.mean,
+        std=network.std,
+    )
+
+
+def _write(deployed: Deployed, card: ModelCard, path: Path) -> None:
+    image = torch.zeros(1, card.input_height, card.input_width, 3, dtype=torch.uint8)
+    torch.onnx.export(
+        deployed,
+        (image,),
+        str(path),
+        input_names=['image'],
+        output_names=['disparity'],
+        opset_version=17,
+        dynamo=False,
+    )
+    _set_card(path, card)
+
+
+def _set_card(path: Path, card: ModelCard) -> None:
+    model = onnx.load(path)
+    del model.metadata_props[:]
+    onnx.helper.set_model_props(model, {METADATA_KEY: card.to_json()})
+    onnx.checker.check_model(model)
+    onnx.save(model, path)
+
+
+def _difference(deployed: Deployed, path: Path) -> float:
+    """Return the largest relative difference between torch and core.engine on random images."""
+    engine = DepthEngine.load(path)
+    rng = np.random.default_rng(0)
+    shape = (engine.card.input_height, engine.card.input_width, 3)
+    worst = 0.0
+    for _ in range(3):
+        image = rng.integers(0, 256, shape, dtype=np.uint8)
+        with torch.no_grad():
+            wanted = deployed(torch.from_numpy(image)[None])[0].numpy()
+        worst = max(worst, float((np.abs(engine.disparity(image) - wanted) / wanted).max()))
+    return worst

@@ -1,0 +1,211 @@
+"""
+One binary mask per filter, learned jointly over the whole network (the paper, section 3).
+
+The objective is L_total = L_task + lambda * C(masks), C being the cost the budget is in
+(parameters or MACs; the paper counts filters). A mask m_i in {0, 1} multiplies its filter's
+output, and its gradient passes straight through the threshold to a score s_i:
+
+    s_i   <- running mean of  L(m_i = 0) - L(m_i = 1),
+             estimated to second order from the straight-through gradient g_i = dL/dm_i:
+             -g_i + (2 m_i - 1) h_i / 2,  h_i = g_i^2 / (2 L)  (Gauss-Newton)
+    m_i    = [s_i > lambda * c_i],  c_i = what the filter costs at the present widths
+
+so a filter stays exactly while removing it would raise L_total. Scores decay towards zero, keep
+their relative size (no per-score normalisation), and go on being learned while a filter is out,
+so it can come back. lambda is solved for at every choice such that the cost follows a slow
+schedule to the budget.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+import torch
+from torch import Tensor
+
+from depth_prune_ros.core.errors import MaskError
+from depth_prune_ros.offline.cost import Budget
+from depth_prune_ros.offline.cost import cost
+from depth_prune_ros.offline.cost import filter_costs
+from depth_prune_ros.offline.networks.base import DepthNetwork
+from depth_prune_ros.offline.networks.base import Layer
+
+Kept = dict[str, NDArray[np.bool_]]
+
+
+@dataclass(frozen=True)
+class Pressure:
+    """
+    How the masks are pressed to the budget.
+
+    :param ramp: share of the steps to reach the budget
+    :param every: steps between two choices of filters
+    :param warmup: steps that only observe
+    :param memory: steps a score remembers
+    :param margin: advantage of a filter that is in over one that is out
+    :param floor: smallest share of a group that stays
+    :param floor_filters: smallest number of filters of a group that stays
+    """
+
+    ramp: float = 0.75
+    every: int = 5
+    warmup: int = 40
+    memory: int = 60
+    margin: float = 0.2
+    floor: float = 0.1
+    floor_filters: int = 4
+
+
+class Masks:
+    """The masks of a network and the scores behind them."""
+
+    def __init__(self, network: DepthNetwork, budget: Budget, pixels: int, pressure: Pressure) -> None:
+        """
+        Open every mask of the network.
+
+        :param pixels: height * width of the network's image
+        :raises MaskError: the budget is below what the floors leave
+        """
+        self._layers: Sequence[Layer] = network.layers
+        self._budget = budget
+        self._pixels = pixels
+        self._pressure = pressure
+        self.masks = {g: torch.ones(w, requires_grad=True) for g, w in network.widths.items()}
+        self.scores = {g: torch.zeros(w) for g, w in network.widths.items()}
+        self.strength = 0.0
+        network.gates = dict(self.masks)
+        smallest = self._cost({g: self._floor(w) for g, w in network.widths.items()})
+        if smallest > budget.amount:
+            msg = (
+                f'expected a budget above {smallest:.0f} {budget.measure} (every group at its '
+                f'floor), found {budget.amount:.0f}; lower prune.floor or raise the budget'
+            )
+            raise MaskError(msg)
+
+    @property
+    def widths(self) -> dict[str, int]:
+        """Return how many filters of each group are in."""
+        return {group: int(mask.sum()) for group, mask in self.masks.items()}
+
+    def share(self) -> float:
+        """Return the present cost as a share of the budget's measure of the dense network."""
+        dense = {group: len(mask) for group, mask in self.masks.items()}
+        return self._cost(self.widths) / self._cost(dense)
+
+    def learn(self, loss: float, batch: int) -> None:
+        """
+        Take the straight-through gradients of a backward pass into the scores.
+
+        :param loss: value of L_task the gradients belong to
+        :param batch: images it was averaged over
+        """
+        keep = 1 - 1 / self._pressure.memory
+        for group, mask in self.masks.items():
+            if mask.grad is None:
+                continue
+            gradient = mask.grad.detach()
+            half_curvature = batch * gradient.square() / (4 * max(loss, 1e-6))
+            rise = -gradient + (2 * mask.detach() - 1) * half_curvature
+            self.scores[group].mul_(keep).add_(rise, alpha=1 - keep)
+            mask.grad = None
+
+    def choose(self, step: int, steps: int) -> None:
+        """Follow the schedule: at the steps that are due, choose the filters that stay."""
+        pressure = self._pressure
+        if step < pressure.warmup or step % pressure.every:
+            return
+        kept, self.strength = self._select(self._target(step, steps))
+        for group, mask in self.masks.items():
+            mask.data.copy_(torch.from_numpy(kept[group]))
+
+    def state(self) -> dict[str, Tensor]:
+        """Return masks and scores as tensors, for a checkpoint."""
+        state = {f'mask.{g}': m.detach().clone() for g, m in self.masks.items()}
+        return state | {f'score.{g}': s.clone() for g, s in self.scores.items()}
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Take back what :meth:`state` gave."""
+        for group, mask in self.masks.items():
+            mask.data.copy_(state[f'mask.{group}'])
+            self.scores[group].copy_(state[f'score.{group}'])
+
+    def _target(self, step: int, steps: int) -> float:
+        """Return the cost due at a step: from dense to the budget, geometrically."""
+        dense = self._cost({group: len(mask) for group, mask in self.masks.items()})
+        start, end = self._pressure.warmup, max(1, round(steps * self._pressure.ramp))
+        done = min(1.0, max(0.0, (step - start) / max(1, end - start)))
+        return dense * math.exp(done * math.log(self._budget.amount / dense))
+
+    def _select(self, target: float) -> tuple[Kept, float]:
+        """Return the filters with s_i > lambda * c_i, and lambda, such that the cost fits."""
+        costs = filter_costs(self._layers, self.widths, self._pixels, self._budget.measure)
+        groups = list(self.masks)
+        kept: Kept = {}
+        worth, where = [], []
+        for index, group in enumerate(groups):
+            score = self.scores[group].numpy().astype(np.float64)
+            is_in = self.masks[group].detach().numpy() > 0
+            score = np.where(is_in & (score > 0), score * (1 + self._pressure.margin), score)
+            ranked = np.argsort(-score, kind='stable')
+            floor = self._floor(len(score))
+            kept[group] = np.zeros(len(score), bool)
+            kept[group][ranked[:floor]] = True
+            rest = ranked[floor:]
+            worth.append(score[rest] / costs[group])
+            where.append(np.stack([np.full(len(rest), index), rest], 1))
+        values, places = np.concatenate(worth), np.concatenate(where)
+        order = np.argsort(-values, kind='stable')
+        count = self._fill(kept, groups, places[order], target)
+        strength = float(values[order[min(count, len(order) - 1)]]) if len(order) else 0.0
+        return kept, strength
+
+    def _fill(
+        self, kept: Kept, groups: list[str], ranked: NDArray[np.int64], target: float
+    ) -> int:
+        """
+        Take ranked filters while the cost fits, then whichever later ones still fit.
+
+        :return: how many were taken in rank order
+        """
+        widths = {group: int(chosen.sum()) for group, chosen in kept.items()}
+
+        def after(count: int) -> dict[str, int]:
+            more = np.bincount(ranked[:count, 0], minlength=len(groups))
+            return {g: widths[g] + int(n) for g, n in zip(groups, more, strict=True)}
+
+        low, high = 0, len(ranked)
+        while low < high:
+            middle = (low + high + 1) // 2
+            fits = self._cost(after(middle)) <= target
+            low, high = (middle, high) if fits else (low, middle - 1)
+        for index, channel in ranked[:low]:
+            kept[groups[index]][channel] = True
+        self._fit_rest(kept, groups, ranked[low:], target)
+        return low
+
+    def _fit_rest(
+        self, kept: Kept, groups: list[str], ranked: NDArray[np.int64], target: float
+    ) -> None:
+        """Use up what the budget leaves: filters in rank order whose own cost still fits."""
+        widths = {group: int(chosen.sum()) for group, chosen in kept.items()}
+        too_big: set[int] = set()
+        for index, channel in ranked:
+            if index in too_big:
+                continue
+            wider = {**widths, groups[index]: widths[groups[index]] + 1}
+            if self._cost(wider) > target:
+                too_big.add(int(index))
+                continue
+            widths = wider
+            kept[groups[index]][channel] = True
+
+    def _floor(self, width: int) -> int:
+        return min(width, max(self._pressure.floor_filters, math.ceil(width * self._pressure.floor)))
+
+    def _cost(self, widths: Mapping[str, int]) -> float:
+        return cost(self._layers, widths, self._pixels).of(self._budget.measure)

@@ -1,0 +1,1 @@
+"""Depth networks whose filters can be masked and removed: widths are data."""

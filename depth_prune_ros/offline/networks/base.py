@@ -1,0 +1,178 @@
+"""
+What every prunable network declares: its groups of filters and the layers they tie together.
+
+A group is a set of filters that can only stay or go together, channel by channel: the terms of a
+residual sum, a depthwise convolution and the layer before it. A network names the group of
+every layer's output and the groups its input channels consist of (a concatenation has several);
+cost, masks and compaction follow from this declaration alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import nn
+from torch import Tensor
+from torch.nn import functional
+
+from depth_prune_ros.core.errors import MaskError
+
+Source = str | int
+
+
+@dataclass(frozen=True)
+class Layer:
+    """
+    One convolution and the groups it ties together.
+
+    :param conv: dotted name of the nn.Conv2d
+    :param inputs: groups that make up its input channels, in order; a number stands for that
+        many channels that are never masked (the image, an upsampled disparity)
+    :param output: group of its filters; a number for a head, which is never masked
+    :param stride: the input image's pixels per output pixel along one side
+    :param norm: dotted name of the nn.BatchNorm2d behind it, or ''
+    :param depthwise: one input channel per filter; inputs then equals (output,)
+    """
+
+    conv: str
+    inputs: tuple[Source, ...]
+    output: Source
+    kernel: int
+    stride: int
+    norm: str = ''
+    depthwise: bool = False
+
+
+class DepthNetwork(nn.Module):
+    """
+    An image in [0, 1] to left and right disparities at four scales.
+
+    :ivar widths: filters of every group
+    :ivar layers: every convolution with its groups, in the order of computation
+    :ivar gates: group -> mask [width]; where set, :meth:`gate` multiplies by it
+    """
+
+    name: ClassVar[str]
+    dense_widths: ClassVar[Mapping[str, int]]
+    multiple: ClassVar[int]
+    mean: ClassVar[tuple[float, float, float]] = (0.0, 0.0, 0.0)
+    std: ClassVar[tuple[float, float, float]] = (1.0, 1.0, 1.0)
+
+    def __init__(self, widths: Mapping[str, int] | None = None) -> None:
+        """
+        Build the network with the given widths; groups left out keep their dense width.
+
+        :raises MaskError: an unknown group, or a width below 1
+        """
+        super().__init__()
+        given = dict(widths or {})
+        unknown = sorted(set(given) - set(self.dense_widths))
+        if unknown:
+            msg = f'{self.name} has no group {unknown[0]!r}; its groups: {", ".join(self.dense_widths)}'
+            raise MaskError(msg)
+        self.widths: dict[str, int] = {**self.dense_widths, **given}
+        empty = [group for group, width in self.widths.items() if width < 1]
+        if empty:
+            msg = f'expected at least one filter in group {empty[0]!r} of {self.name}, found 0'
+            raise MaskError(msg)
+        self.layers: list[Layer] = []
+        self.gates: dict[str, Tensor] = {}
+        self.register_buffer('_mean', torch.tensor(self.mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer('_std', torch.tensor(self.std).view(1, 3, 1, 1), persistent=False)
+
+    def channels(self, *sources: Source) -> int:
+        """Return how many channels the given groups (or numbers) have together."""
+        return sum(s if isinstance(s, int) else self.widths[s] for s in sources)
+
+    def declare(self, layer: Layer, *, bias: bool, step: int = 1) -> nn.Conv2d:
+        """Record a layer and return its convolution, sized by the widths; step is its stride."""
+        self.layers.append(layer)
+        return nn.Conv2d(
+            self.channels(*layer.inputs),
+            self.channels(layer.output),
+            layer.kernel,
+            stride=step,
+            padding=layer.kernel // 2,
+            groups=self.channels(layer.output) if layer.depthwise else 1,
+            bias=bias,
+        )
+
+    def gate(self, features: Tensor, group: str) -> Tensor:
+        """Multiply features [N, width, H, W] by the group's mask, if it has one."""
+        mask = self.gates.get(group)
+        return features if mask is None else features * mask.to(features.dtype).view(1, -1, 1, 1)
+
+    def normalise(self, image: Tensor) -> Tensor:
+        """Bring an RGB image [N, 3, H, W] in [0, 1] to what the encoder was trained on."""
+        mean: Tensor = self.get_buffer('_mean')
+        std: Tensor = self.get_buffer('_std')
+        return (image - mean) / std
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """
+        Predict disparities.
+
+        :param image: [N, 3, H, W] RGB in [0, 1]; sides are multiples of ``multiple``
+        :return: four tensors [N, 2, H / 2^s, W / 2^s], s = 0..3: left and right disparity as
+            fractions of the image width, finest first
+        """
+        raise NotImplementedError
+
+
+class Decoder(nn.Module):
+    """
+    MonoDepth's decoder (Godard et al., CVPR 2017): upconv, skip, iconv, disparity heads.
+
+    Level L doubles the size: nearest upsampling and a 3x3 convolution (upconvL), concatenation
+    with the skip and, below level 4, the upsampled disparity, and a 3x3 convolution (iconvL).
+    Levels 4 to 1 have a head: 0.3 * sigmoid, two channels.
+    """
+
+    def __init__(self, net: DepthNetwork, bottom: str, skips: Mapping[int, str]) -> None:
+        """
+        Declare the decoder's layers in the network.
+
+        :param net: the network the decoder belongs to, under the name ``decoder``
+        :param bottom: group of the encoder's last features
+        :param skips: level -> group of the encoder features at that level's output size
+        """
+        super().__init__()
+        self.skips = dict(skips)
+        self.top = max(skips)
+        below = bottom
+        for level in range(self.top, 0, -1):
+            up, mix = f'upconv{level}', f'iconv{level}'
+            stride = 2 ** (level - 1)
+            disparity = (2,) if level < 4 else ()
+            skip = (skips[level],) if level in skips else ()
+            for name, inputs in ((up, (below,)), (mix, (up, *skip, *disparity))):
+                layer = Layer(f'decoder.{name}', inputs, name, 3, stride)
+                self.add_module(name, net.declare(layer, bias=True))
+            if level <= 4:
+                head = Layer(f'decoder.disp{level}', (mix,), 2, 3, stride)
+                self.add_module(f'disp{level}', net.declare(head, bias=True))
+            below = mix
+
+    def forward(self, net: DepthNetwork, bottom: Tensor, skips: Mapping[int, Tensor]) -> list[Tensor]:
+        """Return the disparities, finest first."""
+        features, disparities = bottom, []
+        for level in range(self.top, 0, -1):
+            up, mix = f'upconv{level}', f'iconv{level}'
+            features = net.gate(functional.elu(self.get_submodule(up)(_double(features))), up)
+            parts = [features]
+            if level in skips:
+                parts.append(skips[level])
+            if disparities:
+                parts.append(_double(disparities[-1]).to(features.dtype))
+            features = net.gate(functional.elu(self.get_submodule(mix)(torch.cat(parts, 1))), mix)
+            if level <= 4:
+                logits = self.get_submodule(f'disp{level}')(features)
+                disparities.append(0.3 * torch.sigmoid(logits.float()))
+        return disparities[::-1]
+
+
+def _double(features: Tensor) -> Tensor:
+    return functional.interpolate(features, scale_factor=2, mode='nearest')

@@ -1,0 +1,189 @@
+"""The stages one after the other: bags to a dense network, to masks, to a compact network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from depth_prune_ros.bags.frames import Frame
+from depth_prune_ros.bags.frames import read_frames
+from depth_prune_ros.core.errors import BagError
+from depth_prune_ros.core.errors import ConfigError
+from depth_prune_ros.offline import checkpoint as checkpoints
+from depth_prune_ros.offline.checkpoint import Checkpoint
+from depth_prune_ros.offline.compact import compact
+from depth_prune_ros.offline.config import TrainConfig
+from depth_prune_ros.offline.cost import Budget
+from depth_prune_ros.offline.cost import cost
+from depth_prune_ros.offline.cost import parse_budget
+from depth_prune_ros.offline.dataset import Dataset
+from depth_prune_ros.offline.dataset import load_samples
+from depth_prune_ros.offline.masks import Masks
+from depth_prune_ros.offline.masks import Pressure
+from depth_prune_ros.offline.networks.base import DepthNetwork
+from depth_prune_ros.offline.networks.catalogue import build
+from depth_prune_ros.offline.networks.catalogue import load_imagenet
+from depth_prune_ros.offline.networks.mobilenet import MobileNetDepth
+from depth_prune_ros.offline.train import Report
+from depth_prune_ros.offline.train import Trainer
+
+Reading = Callable[[str, int], None]
+
+
+@dataclass(frozen=True)
+class Data:
+    """What a training learns from and is judged on."""
+
+    dataset: Dataset
+    validation: dict[str, list[Frame]]
+
+
+def read_data(
+    bags: Sequence[Path], val: Sequence[Path], config: TrainConfig, reading: Reading
+) -> Data:
+    """
+    Read training and validation bags into memory.
+
+    :param reading: called with the bag's name and the frames read so far
+    :raises BagError: a bag that cannot be read, or two of one name
+    :raises TrainingError: nothing to learn from
+    """
+    size = (config.height, config.width)
+    samples = {}
+    for bag in bags:
+        name = bag_name(bag)
+        if name in samples:
+            msg = f'expected bags of different names, found {name!r} twice; rename one'
+            raise BagError(msg)
+        frames = read_frames(bag)
+        samples[name] = load_samples(
+            frames, size, config.baseline_m, lambda n, name=name: reading(name, n)
+        )
+    validation = {}
+    for bag in val:
+        name = bag_name(bag)
+        validation[name] = [f for f in read_frames(bag) if f.depth is not None]
+        reading(name, len(validation[name]))
+        if not validation[name]:
+            msg = f'{bag}: expected validation frames with lidar or a depth image, found none'
+            raise BagError(msg)
+    dataset = Dataset(samples, config.shares, size, config.baseline_m, config.augment)
+    return Data(dataset, validation)
+
+
+def bag_name(bag: Path) -> str:
+    """Return a bag's name: its folder's or file's, without the storage's ending."""
+    known = ('.mcap', '.db3', '.bag')
+    return bag.resolve().stem if bag.suffix in known else bag.resolve().name
+
+
+def train(
+    config: TrainConfig,
+    data: Data,
+    out: Path,
+    report: Report,
+    *,
+    start: Path | None = None,
+    teacher: Path | None = None,
+) -> Path:
+    """
+    Train a dense network, or fine-tune the (compact) one of a checkpoint.
+
+    :param start: checkpoint to start from; None starts a new network
+    :param teacher: checkpoint whose disparities are distilled into the network
+    :return: the last checkpoint's folder
+    """
+    torch.manual_seed(config.seed)
+    before = checkpoints.load(start) if start is not None else None
+    network = _new_network(config) if before is None else before.build()
+    card = _card(config, data, before)
+    trainer = Trainer(network, data.dataset, config, card=card, teacher=_network(teacher))
+    trainer.resume(out)
+    return trainer.run(out, data.validation, report)
+
+
+def prune(
+    config: TrainConfig,
+    data: Data,
+    out: Path,
+    report: Report,
+    *,
+    start: Path,
+    budget: str,
+) -> Path:
+    """
+    Learn the masks jointly with the weights, from a dense checkpoint, to a budget.
+
+    The dense network is the teacher where config.losses.distillation is above 0.
+
+    :param budget: such as macs=0.2
+    :return: the last checkpoint's folder
+    """
+    torch.manual_seed(config.seed)
+    before = checkpoints.load(start)
+    network = before.build()
+    pixels = config.height * config.width
+    masks = Masks(
+        network, network_budget(network, budget, pixels), pixels, Pressure(**config.prune.model_dump())
+    )
+    card = _card(config, data, before)
+    card['provenance'] = {**card['provenance'], 'budget': budget}
+    teacher = before.build() if config.losses.distillation > 0 else None
+    trainer = Trainer(network, data.dataset, config, card=card, masks=masks, teacher=teacher)
+    trainer.resume(out)
+    return trainer.run(out, data.validation, report)
+
+
+def network_budget(network: DepthNetwork, text: str, pixels: int) -> Budget:
+    """Read a budget against the network's dense cost."""
+    return parse_budget(text, cost(network.layers, network.widths, pixels))
+
+
+def remove_masked(start: Path, out: Path) -> Checkpoint:
+    """Write the compact network of a pruned run's last checkpoint."""
+    masked = checkpoints.load(start)
+    small = compact(masked, (masked.card['input_height'], masked.card['input_width']))
+    checkpoints.save(out, small)
+    return small
+
+
+def _new_network(config: TrainConfig) -> DepthNetwork:
+    network = build(config.network)
+    sides = (config.height, config.width)
+    if any(side % network.multiple for side in sides):
+        msg = (
+            f'expected height and width in multiples of {network.multiple} for {config.network}, '
+            f'found {config.height}x{config.width}'
+        )
+        raise ConfigError(msg)
+    if config.imagenet and isinstance(network, MobileNetDepth):
+        load_imagenet(network, config.imagenet_weights)
+    return network
+
+
+def _network(path: Path | None) -> DepthNetwork | None:
+    return None if path is None else checkpoints.load(path).build()
+
+
+def _card(config: TrainConfig, data: Data, before: Checkpoint | None) -> dict[str, Any]:
+    """Return what the model card will say of this training and the ones before it."""
+    earlier = before.card if before is not None else {}
+    provenance = {
+        'trained_on': data.dataset.bags,
+        'validated_on': {name: len(frames) for name, frames in data.validation.items()},
+        'licence': config.licence,
+    }
+    return {
+        **earlier,
+        'input_height': config.height,
+        'input_width': config.width,
+        'baseline_m': config.baseline_m,
+        'fx_over_width': data.dataset.fx_over_width,
+        'provenance': {**earlier.get('provenance', {}), **provenance},
+        'metrics': {},
+    }

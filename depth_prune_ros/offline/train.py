@@ -1,0 +1,214 @@
+"""The training loop: dense, under mask pressure, or fine-tuning; the same steps in each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from dataclasses import dataclass
+import math
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch import Tensor
+
+from depth_prune_ros.bags.frames import Frame
+from depth_prune_ros.core.errors import TrainingError
+from depth_prune_ros.core.images import resize_image
+from depth_prune_ros.core.metrics import DepthMetrics
+from depth_prune_ros.core.metrics import EIGEN
+from depth_prune_ros.core.metrics import evaluate_frame
+from depth_prune_ros.core.metrics import mean_metrics
+from depth_prune_ros.offline import checkpoint as checkpoints
+from depth_prune_ros.offline.checkpoint import Checkpoint
+from depth_prune_ros.offline.config import TrainConfig
+from depth_prune_ros.offline.dataset import Dataset
+from depth_prune_ros.offline.losses import Batch
+from depth_prune_ros.offline.losses import depth_loss
+from depth_prune_ros.offline.losses import distillation
+from depth_prune_ros.offline.losses import Weights
+from depth_prune_ros.offline.masks import Masks
+from depth_prune_ros.offline.networks.base import DepthNetwork
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a training reports after a step; validation maps a bag to its metrics."""
+
+    step: int
+    steps: int
+    terms: dict[str, float]
+    learning_rate: float
+    share: float
+    validation: dict[str, DepthMetrics]
+
+
+Report = Callable[[Progress], None]
+
+
+class Trainer:
+    """One training: a network, its data, and what it has to go on from."""
+
+    def __init__(
+        self,
+        network: DepthNetwork,
+        dataset: Dataset,
+        config: TrainConfig,
+        *,
+        card: Mapping[str, Any],
+        masks: Masks | None = None,
+        teacher: DepthNetwork | None = None,
+    ) -> None:
+        """
+        Prepare a training.
+
+        :param card: what the checkpoints say for the model card
+        :param masks: learned jointly with the weights where given
+        :param teacher: its disparities are distilled into the network where given
+        """
+        self.network = network.to(memory_format=torch.channels_last)
+        self.masks = masks
+        self._teacher = None if teacher is None else teacher.eval()
+        self._dataset = dataset
+        self._config = config
+        self._card = dict(card)
+        self._weights = Weights(**config.losses.model_dump(exclude={'distillation'}))
+        self._optimiser = torch.optim.AdamW(
+            network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+        )
+        self.step = 0
+
+    def resume(self, run: Path) -> bool:
+        """Go on from the run's last checkpoint, if it has one; say whether it had."""
+        if not any(run.glob('step-*/checkpoint.json')):
+            return False
+        last = checkpoints.load(run)
+        self.network.load_state_dict(last.weights)
+        if self.masks is not None:
+            self.masks.load(last.masks)
+        self._optimiser.load_state_dict(checkpoints.load_training(run)['optimiser'])
+        self.step = last.step
+        return True
+
+    def run(self, out: Path, validation: Mapping[str, list[Frame]], report: Report) -> Path:
+        """
+        Train to the configured number of steps.
+
+        :param out: the run's folder; a checkpoint in it is gone on from
+        :param validation: bag -> frames with measured depth
+        :return: the last checkpoint's folder
+        :raises TrainingError: the loss is not finite
+        """
+        config, steps = self._config, self._config.steps
+        self.network.train()
+        with ThreadPoolExecutor(1) as loader:
+            coming = loader.submit(self._batch, self.step)
+            while self.step < steps:
+                batch = coming.result()
+                coming = loader.submit(self._batch, self.step + 1)
+                terms = self._advance(batch)
+                found = {}
+                last = self.step == steps
+                if validation and (last or self.step % config.validate_every == 0):
+                    found = self._validate(validation)
+                    self._card['metrics'] = {name: asdict(m) for name, m in found.items()}
+                if last or self.step % config.checkpoint_every == 0:
+                    self.save(out)
+                report(self._progress(terms, found))
+        return checkpoints.latest(out)
+
+    def save(self, out: Path) -> Path:
+        """Write a checkpoint of the present step."""
+        state = Checkpoint(
+            network=self.network.name,
+            widths=self.network.widths,
+            step=self.step,
+            config=self._config.model_dump(),
+            card=self._card,
+            weights=self.network.state_dict(),
+            masks=self.masks.state() if self.masks is not None else {},
+        )
+        return checkpoints.save(out, state, {'optimiser': self._optimiser.state_dict()})
+
+    def _batch(self, number: int) -> Batch:
+        return self._dataset.batch(number, self._config.batch, self._config.seed)
+
+    def _advance(self, batch: Batch) -> dict[str, float]:
+        """Do one step: L_task (and L_distillation), gradients, masks, weights."""
+        config = self._config
+        rate = learning_rate(self.step, config.steps, config.learning_rate)
+        for group in self._optimiser.param_groups:
+            group['lr'] = rate
+        if self.masks is not None:
+            self.masks.choose(self.step, config.steps)
+        with torch.autocast('cpu', torch.bfloat16, enabled=config.bf16):
+            predictions = self.network(batch.left)
+        terms = depth_loss(predictions, batch, self._weights)
+        total = terms['task'] + self._distil(batch.left, predictions, terms)
+        value = float(total.detach())
+        if not math.isfinite(value):
+            msg = f'expected a finite loss at step {self.step}, found {value}; lower learning_rate'
+            raise TrainingError(msg)
+        self._optimiser.zero_grad(set_to_none=True)
+        total.backward()
+        if self.masks is not None:
+            self.masks.learn(value, len(batch.left))
+        nn.utils.clip_grad_norm_(self.network.parameters(), config.gradient_norm)
+        self._optimiser.step()
+        self.step += 1
+        return {name: float(term.detach()) for name, term in terms.items()}
+
+    def _distil(
+        self, image: Tensor, predictions: list[Tensor], terms: dict[str, Tensor]
+    ) -> Tensor:
+        weight = self._config.losses.distillation
+        if self._teacher is None or weight == 0:
+            return image.new_zeros(())
+        with torch.no_grad(), torch.autocast('cpu', torch.bfloat16, enabled=self._config.bf16):
+            wanted = self._teacher(image)
+        terms['distillation'] = weight * distillation(predictions, wanted)
+        return terms['distillation']
+
+    def _validate(self, validation: Mapping[str, list[Frame]]) -> dict[str, DepthMetrics]:
+        size = (self._config.height, self._config.width)
+        self.network.eval()
+        found = {
+            name: validate(self.network, frames, size, self._config.baseline_m)
+            for name, frames in validation.items()
+        }
+        self.network.train()
+        return found
+
+    def _progress(self, terms: dict[str, float], found: dict[str, DepthMetrics]) -> Progress:
+        rate = float(self._optimiser.param_groups[0]['lr'])
+        share = self.masks.share() if self.masks is not None else 1.0
+        return Progress(self.step, self._config.steps, terms, rate, share, found)
+
+
+def learning_rate(step: int, steps: int, top: float) -> float:
+    """Return a cosine from ``top`` to 0, after a linear rise over the first 2 % of the steps."""
+    rise = max(1, round(0.02 * steps))
+    if step < rise:
+        return top * (step + 1) / rise
+    return top * 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, steps - rise)))
+
+
+def validate(
+    network: DepthNetwork, frames: list[Frame], size: tuple[int, int], baseline_m: float
+) -> DepthMetrics:
+    """Return the mean Eigen-protocol metrics of a network over frames with measured depth."""
+    rows: list[DepthMetrics] = []
+    for frame in frames:
+        image = torch.from_numpy(resize_image(frame.left, size[1], size[0]))
+        with torch.no_grad():
+            disparity = network(image.permute(2, 0, 1)[None].float() / 255)[0][0, 0].numpy()
+        if frame.depth is None:
+            continue
+        scale = frame.camera.fx_over_width
+        found = evaluate_frame(frame.depth, disparity, baseline_m, scale, EIGEN)
+        if found is not None:
+            rows.append(found)
+    return mean_metrics(rows)
