@@ -1,0 +1,126 @@
+"""Clouds of any layout, and transforms in any direction along the tree."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+import pytest
+from robot_bags import RobotBag
+from robot_bags import SECOND
+from robot_bags import START_NS
+
+from depth_prune_ros.bags.messages import cloud_points
+from depth_prune_ros.bags.reading import open_bag
+from depth_prune_ros.bags.reading import read_messages
+from depth_prune_ros.bags.transforms import StaticTransforms
+from depth_prune_ros.core.errors import BagError
+
+LAYOUTS = {
+    'velodyne': {'names': ['x', 'y', 'z', 'i'], 'formats': ['<f4'] * 4},
+    'ouster': {
+        'names': ['x', 'y', 'z', 'ring', 'range'],
+        'formats': ['<f4', '<f4', '<f4', '<u2', '<u4'],
+        'offsets': [0, 4, 8, 24, 28],
+        'itemsize': 48,
+    },
+    'double, z first': {'names': ['z', 'x', 'y'], 'formats': ['<f8'] * 3},
+    'big endian': {'names': ['x', 'y', 'z'], 'formats': ['>f4'] * 3},
+}
+
+
+def cloud(layout: Any, values: NDArray[np.float64], rows: int = 1) -> Any:
+    points = np.zeros(len(values), np.dtype(layout))
+    for i, name in enumerate('xyz'):
+        points[name] = values[:, i]
+    bag = RobotBag()
+    bag.cloud('/lidar', START_NS, points.reshape(rows, -1))
+    return bag.messages[0][3]
+
+
+@pytest.mark.parametrize('layout', LAYOUTS.values(), ids=list(LAYOUTS))
+@pytest.mark.parametrize('rows', [1, 2])
+def test_points_of_every_layout_without_the_nans(layout: Any, rows: int) -> None:
+    values = np.array([[1, 2, 3], [4, np.nan, 6], [7.5, -8, 9], [10, 11, np.inf]])
+    points = cloud_points('/lidar', cloud(layout, values, rows))
+    assert points.dtype == np.float32
+    assert points.tolist() == [[1, 2, 3], [7.5, -8, 9]]
+
+
+def test_a_cloud_without_z_lists_its_fields() -> None:
+    message = cloud(LAYOUTS['velodyne'], np.ones((2, 3)))
+    message.fields = [field for field in message.fields if field.name != 'z']
+    with pytest.raises(BagError, match=r'/lidar: expected .* fields x, y, z, found x, y, i'):
+        cloud_points('/lidar', message)
+
+
+def test_a_cloud_that_is_cut_short_says_so() -> None:
+    message = cloud(LAYOUTS['velodyne'], np.ones((2, 3)))
+    message.data = message.data[:-1]
+    with pytest.raises(BagError, match='1 rows of 2 points of 16 bytes, found 34 bytes'):
+        cloud_points('/lidar', message)
+
+
+def transforms(tmp_path: Path, bag: RobotBag) -> StaticTransforms:
+    path = bag.write(tmp_path / 'bag')
+    with open_bag(path) as reader:
+        return StaticTransforms(read_messages(path, reader, ['/tf_static']))
+
+
+QUARTER_ABOUT_Z = (0, 0, 0.5**0.5, 0.5**0.5)
+NO_TURN = (0, 0, 0, 1)
+
+
+def test_a_chain_goes_up_and_down_the_tree(tmp_path: Path) -> None:
+    bag = RobotBag()
+    bag.tf(START_NS, 'base', 'mast', (0, 0, 2), NO_TURN)
+    bag.tf(START_NS, 'mast', 'lidar', (1, 0, 0), QUARTER_ABOUT_Z)
+    bag.tf(START_NS, 'base', 'cam', (0, 5, 0), NO_TURN)
+    found = transforms(tmp_path, bag).lookup('cam', 'lidar', START_NS)
+    assert found is not None
+    # Lidar (1, 0, 0): turned (0, 1, 0), on the mast (1, 1, 0), in base (1, 1, 2).
+    np.testing.assert_allclose(found @ [1, 0, 0, 1], [1, -4, 2, 1], atol=1e-12)
+    back = transforms(tmp_path / 'again', bag).lookup('lidar', 'cam', START_NS)
+    assert back is not None
+    np.testing.assert_allclose(back @ found, np.eye(4), atol=1e-12)
+
+
+def test_a_quaternion_of_another_length_is_scaled_and_none_is_no_turn(tmp_path: Path) -> None:
+    bag = RobotBag()
+    bag.tf(START_NS, 'base', 'a', (0, 0, 0), (0, 0, 3, 3))
+    bag.tf(START_NS, 'base', 'b', (0, 0, 0), (0, 0, 0, 0))
+    found = transforms(tmp_path, bag).lookup('b', 'a', START_NS)
+    assert found is not None
+    np.testing.assert_allclose(found @ [1, 0, 0, 1], [0, 1, 0, 1], atol=1e-12)
+
+
+def test_the_latest_transform_counts_and_the_first_one_from_the_beginning(tmp_path: Path) -> None:
+    bag = RobotBag()
+    for seconds, x in ((1, 1.0), (2, 1.0), (3, 3.0)):
+        bag.tf(START_NS + seconds * SECOND, '/base', '/cam', (x, 0, 0), NO_TURN)
+    found = transforms(tmp_path, bag)
+    for seconds_later, x in ((0, 1), (1, 1), (2.5, 1), (3, 3), (9, 3)):
+        matrix = found.lookup('base', 'cam', START_NS + int(seconds_later * SECOND))
+        assert matrix is not None
+        assert matrix[0, 3] == x
+
+
+def test_frames_that_nothing_connects_have_no_transform(tmp_path: Path) -> None:
+    bag = RobotBag()
+    bag.tf(START_NS, 'base', 'cam', (0, 0, 0), NO_TURN)
+    found = transforms(tmp_path, bag)
+    assert found.lookup('cam', 'lidar', START_NS) is None
+    assert StaticTransforms([]).lookup('cam', 'lidar', START_NS) is None
+    same = StaticTransforms([]).lookup('cam', 'cam', START_NS)
+    assert np.array_equal(np.asarray(same), np.eye(4))
+
+
+def test_a_header_without_a_stamp_is_as_old_as_its_recording(tmp_path: Path) -> None:
+    bag = RobotBag()
+    bag.image('/cam', 0, late_ns=START_NS)
+    path = bag.write(tmp_path / 'bag')
+    with open_bag(path) as reader:
+        (message,) = read_messages(path, reader, ['/cam'])
+    assert message.stamp_ns == message.bag_ns == START_NS

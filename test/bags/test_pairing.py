@@ -1,0 +1,112 @@
+"""Which messages come together, and how few are held meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+import weakref
+
+from hypothesis import given
+from hypothesis import settings
+from hypothesis import strategies as st
+
+from depth_prune_ros.bags.pairing import pair
+from depth_prune_ros.bags.reading import Stamped
+
+MS = 10**6
+
+
+def stream(topic: str, *stamps_ms: float, late_ms: float = 0) -> list[Stamped]:
+    return [
+        Stamped(topic, round(t * MS), round((t + late_ms) * MS), None) for t in stamps_ms
+    ]
+
+
+def paired(*streams: list[Stamped], tolerance_ms: float = 50) -> list[tuple[float, float | None]]:
+    """Return (left, right) stamps in milliseconds of streams 'left' and 'right'."""
+    messages = sorted((m for s in streams for m in s), key=lambda m: m.bag_ns)
+    counts = {'right': sum(m.topic == 'right' for m in messages)}
+    found = pair(messages, 'left', {'right': round(tolerance_ms * MS)}, counts)
+    return [
+        (left.stamp_ns / MS, others['right'].stamp_ns / MS if 'right' in others else None)
+        for left, others in found
+    ]
+
+
+def test_equal_stamps_go_together_whatever_the_order_of_recording() -> None:
+    left = stream('left', 100, 200, 300)
+    for late_ms in (0, 5, 250):
+        right = stream('right', 100, 200, 300, late_ms=late_ms)
+        assert paired(left, right) == [(100, 100), (200, 200), (300, 300)]
+    late_left = stream('left', 100, 200, 300, late_ms=250)
+    assert paired(late_left, stream('right', 100, 200, 300)) == [(t, t) for t in (100, 200, 300)]
+
+
+def test_the_nearest_goes_with_a_frame_before_or_after() -> None:
+    right = stream('right', 90, 210.5, 297)
+    assert paired(stream('left', 100, 200, 300), right) == [(100, 90), (200, 210.5), (300, 297)]
+
+
+def test_a_message_that_is_nearer_to_the_next_frame_is_left_to_it() -> None:
+    right = stream('right', 145, 201)
+    found = paired(stream('left', 100, 150, 200), right)
+    assert found == [(100, None), (150, 145), (200, 201)]
+
+
+def test_an_exact_stamp_goes_before_a_message_that_was_recorded_earlier() -> None:
+    right = stream('right', 99, 100)
+    assert paired(stream('left', 100), right) == [(100, 100)]
+
+
+def test_a_gap_in_either_stream_shifts_nothing() -> None:
+    assert paired(stream('left', 0, 100, 200, 300), stream('right', 1, 201, 301)) == [
+        (0, 1),
+        (100, None),
+        (200, 201),
+        (300, 301),
+    ]
+    assert paired(stream('left', 0, 200), stream('right', 1, 101, 201)) == [(0, 1), (200, 201)]
+
+
+def test_beyond_the_tolerance_nothing_goes_together() -> None:
+    left = stream('left', 100, 1100)
+    right = stream('right', 110, 1111)
+    assert paired(left, right, tolerance_ms=10) == [(100, 110), (1100, None)]
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.lists(st.integers(0, 2000), max_size=12, unique=True),
+    st.lists(st.integers(0, 2000), max_size=12, unique=True),
+    st.integers(0, 300),
+)
+def test_each_message_is_given_once_and_within_tolerance(
+    lefts: list[int], rights: list[int], late_ms: int
+) -> None:
+    right = stream('right', *sorted(rights), late_ms=late_ms)
+    found = paired(stream('left', *sorted(lefts)), right)
+    assert [left for left, _ in found] == sorted(lefts)
+    given_out = [right for _, right in found if right is not None]
+    assert len(given_out) == len(set(given_out))
+    for left, match in found:
+        assert match is None or abs(left - match) <= 50
+        if left in rights:
+            assert match == left
+
+
+def test_only_a_second_or_two_is_held() -> None:
+    alive: list[weakref.ref[Stamped]] = []
+
+    def endless(topic: str) -> Iterator[Stamped]:
+        for i in range(400):
+            message = Stamped(topic, i * 100 * MS, i * 100 * MS, None)
+            alive.append(weakref.ref(message))
+            yield message
+            held = sum(ref() is not None for ref in alive)
+            assert held <= 25
+
+    lone_right = pair(endless('right'), 'left', {'right': 50 * MS}, {'right': 400})
+    assert list(lone_right) == []
+    alive.clear()
+    # A stream that never comes, though the bag says it has messages.
+    lone_left = pair(endless('left'), 'left', {'right': 50 * MS}, {'right': 400})
+    assert sum(not others for _, others in lone_left) == 400

@@ -1,0 +1,114 @@
+"""Which topics are chosen in the layouts that people record."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from depth_prune_ros.bags.topics import choose_topics
+from depth_prune_ros.bags.topics import CLOUD
+from depth_prune_ros.bags.topics import COMPRESSED
+from depth_prune_ros.bags.topics import INFO
+from depth_prune_ros.bags.topics import RAW
+from depth_prune_ros.bags.topics import Topics
+from depth_prune_ros.core.errors import BagError
+
+BAG = Path('some.bag')
+
+
+def kitti(*cameras: str, image: str = 'image_raw', kind: str = RAW) -> dict[str, str]:
+    topics = {f'/kitti/camera_{name}/{image}': kind for name in cameras}
+    return {**topics, **{f'/kitti/camera_{name}/camera_info': INFO for name in cameras}}
+
+
+def test_kitti_colour_goes_before_grey_and_brings_its_lidar() -> None:
+    types = kitti('gray_left', 'gray_right', 'color_left', 'color_right')
+    types |= {'/kitti/velo/pointcloud': CLOUD, '/kitti/camera_color_left/depth': RAW}
+    assert choose_topics(BAG, types) == Topics(
+        left='/kitti/camera_color_left/image_raw',
+        left_info='/kitti/camera_color_left/camera_info',
+        right='/kitti/camera_color_right/image_raw',
+        right_info='/kitti/camera_color_right/camera_info',
+        lidar='/kitti/velo/pointcloud',
+        depth='/kitti/camera_color_left/depth',
+    )
+
+
+def test_grey_kitti_and_kitti2mcaps_lidar() -> None:
+    types = kitti('gray_left', 'gray_right') | {'/kitti/velodyne_points': CLOUD}
+    found = choose_topics(BAG, types)
+    assert found.left == '/kitti/camera_gray_left/image_raw'
+    assert found.right == '/kitti/camera_gray_right/image_raw'
+    assert found.lidar == '/kitti/velodyne_points'
+
+
+def test_compressed_images_find_their_camera_info_and_pair() -> None:
+    types = kitti('color_left', 'color_right', image='image_raw/compressed', kind=COMPRESSED)
+    found = choose_topics(BAG, types)
+    assert found.left == '/kitti/camera_color_left/image_raw/compressed'
+    assert found.left_info == '/kitti/camera_color_left/camera_info'
+    assert found.right == '/kitti/camera_color_right/image_raw/compressed'
+
+
+def test_a_raw_image_goes_before_its_compressed_twin() -> None:
+    types = {'/cam/image_raw/compressed': COMPRESSED, '/cam/image_raw': RAW}
+    types |= {'/cam/camera_info': INFO}
+    found = choose_topics(BAG, types)
+    assert (found.left, found.left_info) == ('/cam/image_raw', '/cam/camera_info')
+
+
+@pytest.mark.parametrize('name', ['/stereo/left/image_rect', '/zed/left_camera/image'])
+def test_left_and_right_by_name(name: str) -> None:
+    right = name.replace('left', 'right')
+    space, space_right = name.rpartition('/')[0], right.rpartition('/')[0]
+    types = {name: RAW, right: RAW, f'{space}/camera_info': INFO}
+    assert choose_topics(BAG, types).right is None
+    found = choose_topics(BAG, types | {f'{space_right}/camera_info': INFO})
+    assert (found.left, found.right) == (name, right)
+    assert found.right_info == f'{space_right}/camera_info'
+
+
+def test_a_realsense_camera_gives_colour_and_the_aligned_depth() -> None:
+    types = {
+        '/camera/aligned_depth_to_color/image_raw': RAW,
+        '/camera/color/camera_info': INFO,
+        '/camera/color/image_raw': RAW,
+        '/camera/depth/camera_info': INFO,
+        '/camera/depth/color/points': CLOUD,
+        '/camera/depth/image_rect_raw': RAW,
+        '/camera/infra1/image_rect_raw': RAW,
+        '/camera/infra2/image_rect_raw': RAW,
+    }
+    assert choose_topics(BAG, types) == Topics(
+        left='/camera/color/image_raw',
+        left_info='/camera/color/camera_info',
+        depth='/camera/aligned_depth_to_color/image_raw',
+    )
+    del types['/camera/aligned_depth_to_color/image_raw']
+    assert choose_topics(BAG, types).depth == '/camera/depth/image_rect_raw'
+    del types['/camera/color/image_raw']
+    assert choose_topics(BAG, types).left == '/camera/infra1/image_rect_raw'
+
+
+def test_the_only_image_takes_the_only_camera_info_and_cloud() -> None:
+    types = {'/front/image': RAW, '/calibration': INFO, '/os1/points': CLOUD}
+    found = choose_topics(BAG, types)
+    assert found == Topics(left='/front/image', left_info='/calibration', lidar='/os1/points')
+    assert choose_topics(BAG, {'/front/image': RAW}).left_info is None
+
+
+def test_of_two_cameras_one_has_to_be_named() -> None:
+    with pytest.raises(BagError, match=r'expected one camera, found /back/image, /front/image; n'):
+        choose_topics(BAG, {'/front/image': RAW, '/back/image': RAW})
+
+
+def test_a_right_camera_alone_is_refused() -> None:
+    with pytest.raises(BagError, match=r'some.bag: expected a left camera beside /kitti/camera_c'):
+        choose_topics(BAG, kitti('color_right'))
+
+
+def test_no_image_lists_what_there_is() -> None:
+    types = {'/imu': 'sensor_msgs/msg/Imu', '/depth/image': RAW}
+    with pytest.raises(BagError, match=r'an image topic, found /imu \(sensor_msgs/msg/Imu\), /d'):
+        choose_topics(BAG, types)
