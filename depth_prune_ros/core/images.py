@@ -120,7 +120,7 @@ def image_to_depth(msg: Any) -> NDArray[np.float32]:
     pixels = _pixels(msg)
     depth = pixels.astype(np.float32)
     if msg.encoding != '32FC1':
-        depth *= np.float32(0.001)
+        depth /= np.float32(1000)
     depth[~(np.isfinite(depth) & (depth > 0))] = np.nan
     return depth
 
