@@ -20,7 +20,6 @@ ROS_WHEELS = [
 ]
 OFFLINE = [
     'onnx>=1.16',
-    'onnxscript>=0.3',
     'pydantic>=2',
     'pyyaml>=6',
     'safetensors>=0.4',

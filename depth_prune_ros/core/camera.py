@@ -33,8 +33,8 @@ class Intrinsics:
         sizes = (self.width, self.height, self.fx, self.fy)
         if not all(np.isfinite(v) and v > 0 for v in sizes):
             msg = (
-                'expected a calibrated camera (width, height, fx, fy above 0), found '
-                f'{self.width}x{self.height}, fx {self.fx}, fy {self.fy}; is the camera calibrated?'
+                'expected width, height, fx and fy above 0, found '
+                f'{self.width}x{self.height}, fx {self.fx}, fy {self.fy}; calibrate the camera'
             )
             raise CameraError(msg)
 

@@ -50,6 +50,11 @@ class ModelCard:
     disparity: str = DISPARITY_MEANING
     schema_version: int = SCHEMA_VERSION
 
+    def as_dict(self) -> dict[str, Any]:
+        """Return the card as plain values, as in its JSON."""
+        values: dict[str, Any] = json.loads(self.to_json())
+        return values
+
     def to_json(self) -> str:
         """Return the card as JSON text."""
         return json.dumps(asdict(self), indent=1, sort_keys=True)

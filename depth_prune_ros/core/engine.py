@@ -57,7 +57,10 @@ class DepthEngine:
             raise ModelError(msg) from error
         text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
         if text is None:
-            msg = f'{path}: expected a model card in the metadata ({METADATA_KEY}), found none; make the file with: depth-prune export'
+            msg = (
+                f'{path}: expected a model card in the metadata ({METADATA_KEY}), found none; '
+                'make the file with: depth-prune export'
+            )
             raise ModelError(msg)
         try:
             card = ModelCard.from_json(text)

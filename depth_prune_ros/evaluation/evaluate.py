@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from dataclasses import dataclass
 from dataclasses import field
-import json
 from operator import length_hint
 from pathlib import Path
 import time
@@ -130,7 +129,7 @@ def evaluate_model(
         disparity = engine.disparity(frame.left)
         latencies.append((time.perf_counter() - start) * 1000)
         tally.add(frame, disparity, engine.card.baseline_m)
-    return tally.result(latency_percentiles(latencies), json.loads(engine.card.to_json()))
+    return tally.result(latency_percentiles(latencies), engine.card.as_dict())
 
 
 def evaluate_depth_topic(

@@ -17,14 +17,13 @@ from pathlib import Path
 import shutil
 from typing import Any
 
+from depth_prune_ros.core.errors import CheckpointError
+from depth_prune_ros.offline.networks.base import DepthNetwork
+from depth_prune_ros.offline.networks.catalogue import build
 from safetensors.torch import load_file
 from safetensors.torch import save_file
 import torch
 from torch import Tensor
-
-from depth_prune_ros.core.errors import CheckpointError
-from depth_prune_ros.offline.networks.base import DepthNetwork
-from depth_prune_ros.offline.networks.catalogue import build
 
 _PREFIX = 'step-'
 
@@ -114,9 +113,19 @@ def load(path: Path) -> Checkpoint:
 
 
 def load_training(path: Path) -> dict[str, Any]:
-    """Read what a training needs to go on; empty where the checkpoint has none."""
+    """
+    Read what a training needs to go on; empty where the checkpoint has none.
+
+    :raises CheckpointError: damaged
+    """
     file = latest(path) / 'training.pt'
-    state: dict[str, Any] = torch.load(file, weights_only=True) if file.is_file() else {}
+    if not file.is_file():
+        return {}
+    try:
+        state: dict[str, Any] = torch.load(file, weights_only=True)
+    except Exception as error:  # pickle, zip and torch each fail in their own way
+        msg = f'{file}: expected the state of a training, found: {str(error).splitlines()[0]}'
+        raise CheckpointError(msg) from error
     return state
 
 

@@ -6,15 +6,14 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import replace
 
-import torch
-from torch import Tensor
-
 from depth_prune_ros.core.errors import MaskError
 from depth_prune_ros.offline.checkpoint import Checkpoint
 from depth_prune_ros.offline.networks.base import DepthNetwork
 from depth_prune_ros.offline.networks.base import Layer
 from depth_prune_ros.offline.networks.base import Source
 from depth_prune_ros.offline.networks.catalogue import build
+import torch
+from torch import Tensor
 
 TOLERANCE = 1e-5
 
@@ -67,7 +66,9 @@ def compact_weights(
     for layer in layers:
         filters = _channels((layer.output,), masks)
         key = f'{layer.conv}.weight'
-        weight = weights[key] if layer.depthwise else weights[key][:, _channels(layer.inputs, masks)]
+        weight = (
+            weights[key] if layer.depthwise else weights[key][:, _channels(layer.inputs, masks)]
+        )
         cut[key] = weight[filters]
         for name in _per_filter(layer, weights):
             cut[name] = weights[name][filters]

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
+from depth_prune_ros.core.errors import ConfigError
 from pydantic import BaseModel
 from pydantic import ConfigDict
 from pydantic import Field
 from pydantic import ValidationError
 import yaml
-
-from depth_prune_ros.core.errors import ConfigError
 
 
 class _Strict(BaseModel):
@@ -43,6 +43,7 @@ class PruneConfig(_Strict):
     every: int = Field(5, ge=1, description='steps between two choices of filters')
     warmup: int = Field(40, ge=0, description='steps that only observe')
     memory: int = Field(60, ge=1, description='steps a score remembers')
+    curvature: float = Field(30.0, ge=0, description='weight of the second-order term')
     margin: float = Field(0.2, ge=0, description='advantage of a filter that is in')
     floor: float = Field(0.1, ge=0, le=1, description='smallest share of a group')
     floor_filters: int = Field(4, ge=1, description='smallest number of filters of a group')
@@ -63,10 +64,10 @@ class TrainConfig(_Strict):
     weight_decay: float = Field(1e-2, ge=0)
     gradient_norm: float = Field(1.0, gt=0)
     bf16: bool = True
-    seed: int = 0
+    seed: int = Field(0, ge=0)
     checkpoint_every: int = Field(100, ge=1)
     validate_every: int = Field(200, ge=1)
-    shares: dict[str, float] = Field(
+    shares: dict[str, Annotated[float, Field(gt=0, le=1)]] = Field(
         default_factory=dict, description='bag name (street*) -> share of the samples'
     )
     licence: str = Field('as the bags it was trained on', description='goes into the card')
@@ -88,7 +89,7 @@ def read_config(path: Path | None) -> TrainConfig:
     except OSError as error:
         msg = f'{path}: expected a configuration file, found: {error.strerror}'
         raise ConfigError(msg) from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         msg = f'{path}: expected YAML, found: {" ".join(str(error).split())}'
         raise ConfigError(msg) from error
     try:

@@ -79,7 +79,7 @@ def parse_budget(text: str, dense: Cost) -> Budget:
     whole = dense.of(measure)
     absolute = value * whole if value <= 1 else value
     if absolute > whole:
-        msg = f'expected a budget of at most {whole:.0f} {measure} (the dense network), found {text!r}'
+        msg = f'expected at most the dense {whole:.0f} {measure} as a budget, found {text!r}'
         raise ConfigError(msg)
     return Budget(measure, absolute)
 

@@ -9,15 +9,14 @@ from fnmatch import fnmatch
 from typing import Any
 
 import cv2
-import numpy as np
-from numpy.typing import NDArray
-import torch
-
 from depth_prune_ros.bags.frames import Frame
 from depth_prune_ros.core.errors import TrainingError
 from depth_prune_ros.core.images import resize_image
 from depth_prune_ros.offline.config import AugmentConfig
 from depth_prune_ros.offline.losses import Batch
+import numpy as np
+from numpy.typing import NDArray
+import torch
 
 _KEPT_POINTS = 40_000
 _FLOAT = np.float32
@@ -60,15 +59,15 @@ def to_sample(frame: Frame, size: tuple[int, int], baseline_m: float, seed: int)
         shape = frame.depth.shape
         u, v = (columns + 0.5) / shape[1], (rows + 0.5) / shape[0]
         points = np.stack([u, v, frame.depth[rows, columns]], 1).astype(_FLOAT)
-    stereo = frame.right is not None and bool(frame.baseline_m)
-    if not stereo and not len(points):
+    right = frame.right if frame.baseline_m else None
+    if right is None and not len(points):
         return None
     return Sample(
         left=resize_image(frame.left, width, height),
-        right=resize_image(frame.right, width, height) if frame.right is not None else None,
+        right=None if right is None else resize_image(right, width, height),
         points=points,
         fx_over_width=frame.camera.fx_over_width,
-        baseline_m=float(frame.baseline_m) if stereo and frame.baseline_m else baseline_m,
+        baseline_m=frame.baseline_m or baseline_m,
     )
 
 
@@ -164,7 +163,8 @@ def _weights(frames: dict[str, int], shares: dict[str, float]) -> Array:
     given = {**shares, '': max(0.0, 1.0 - sum(shares.values()))}
     together = {p: sum(n for bag, n in frames.items() if pattern[bag] == p) for p in given}
     each = [
-        np.full(n, given[pattern[bag]] / max(1, together[pattern[bag]])) for bag, n in frames.items()
+        np.full(n, given[pattern[bag]] / max(1, together[pattern[bag]]))
+        for bag, n in frames.items()
     ]
     weights = np.concatenate(each)
     total: Array = weights / weights.sum()
@@ -188,12 +188,14 @@ def _crop(view: Array, box: tuple[float, float, float], size: tuple[int, int]) -
     height, width = view.shape[:2]
     sx, sy = side * width / size[1], side * height / size[0]
     # pixel centres: u + 0.5 of the crop lies at (u + 0.5) * sx + x * width of the image
-    matrix = np.array(
-        [[sx, 0, x * width + 0.5 * sx - 0.5], [0, sy, y * height + 0.5 * sy - 0.5]]
-    )
+    matrix = np.array([[sx, 0, x * width + 0.5 * sx - 0.5], [0, sy, y * height + 0.5 * sy - 0.5]])
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     cut: Array = cv2.warpAffine(
-        np.ascontiguousarray(view), matrix, size[::-1], flags=flags, borderMode=cv2.BORDER_REPLICATE
+        np.ascontiguousarray(view),
+        matrix,
+        size[::-1],
+        flags=flags,
+        borderMode=cv2.BORDER_REPLICATE,
     )
     return cut
 

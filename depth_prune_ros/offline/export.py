@@ -7,12 +7,6 @@ import os
 from pathlib import Path
 import tempfile
 
-import numpy as np
-import onnx
-import torch
-from torch import nn
-from torch import Tensor
-
 from depth_prune_ros.core.card import METADATA_KEY
 from depth_prune_ros.core.card import ModelCard
 from depth_prune_ros.core.engine import DepthEngine
@@ -20,6 +14,11 @@ from depth_prune_ros.core.errors import ModelError
 from depth_prune_ros.offline.checkpoint import Checkpoint
 from depth_prune_ros.offline.cost import cost
 from depth_prune_ros.offline.networks.base import DepthNetwork
+import numpy as np
+import onnx
+import torch
+from torch import nn
+from torch import Tensor
 
 TOLERANCE = 1e-4
 

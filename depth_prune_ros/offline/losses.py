@@ -50,7 +50,7 @@ def depth_loss(predictions: list[Tensor], batch: Batch, weights: Weights) -> dic
     :param predictions: [N, 2, H / 2^s, W / 2^s] left and right disparities, finest first
     :return: the terms by name, each weighted, their sum under 'task'
     """
-    terms: dict[str, Tensor] = {}
+    terms: dict[str, Tensor] = {'depth': predictions[0].sum() * 0}
     stereo = batch.has_right.nonzero().flatten()
     if len(stereo):
         share = len(stereo) / len(batch.left)
@@ -78,8 +78,8 @@ def stereo_loss(
     zero = predictions[0].new_zeros(())
     totals = {'photometric': zero, 'smoothness': zero, 'consistency': zero}
     for scale, disparities in enumerate(predictions):
-        size = disparities.shape[-2:]
-        left, right = (functional.adaptive_avg_pool2d(view, size) for view in views)
+        height, width = disparities.shape[-2:]
+        left, right = (functional.adaptive_avg_pool2d(view, (height, width)) for view in views)
         shift = disparities * ratio.view(-1, 1, 1, 1)
         d_left, d_right = shift[:, :1], shift[:, 1:]
         # one sampling for both views and what travels with them: image and disparity
@@ -88,9 +88,11 @@ def stereo_loss(
         totals['photometric'] = totals['photometric'] + (
             photometric(left, from_right[:, :3]) + photometric(right, from_left[:, :3])
         )
-        totals['smoothness'] = totals['smoothness'] + (
-            smoothness(disparities[:, :1], left) + smoothness(disparities[:, 1:], right)
-        ) / 2**scale
+        totals['smoothness'] = (
+            totals['smoothness']
+            + (smoothness(disparities[:, :1], left) + smoothness(disparities[:, 1:], right))
+            / 2**scale
+        )
         totals['consistency'] = totals['consistency'] + (
             (from_right[:, 3:] - d_left).abs().mean() + (from_left[:, 3:] - d_right).abs().mean()
         )

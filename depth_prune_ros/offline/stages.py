@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from depth_prune_ros.bags.frames import Frame
 from depth_prune_ros.bags.frames import read_frames
 from depth_prune_ros.core.errors import BagError
+from depth_prune_ros.core.errors import CheckpointError
 from depth_prune_ros.core.errors import ConfigError
 from depth_prune_ros.offline import checkpoint as checkpoints
 from depth_prune_ros.offline.checkpoint import Checkpoint
@@ -31,6 +31,7 @@ from depth_prune_ros.offline.networks.catalogue import load_imagenet
 from depth_prune_ros.offline.networks.mobilenet import MobileNetDepth
 from depth_prune_ros.offline.train import Report
 from depth_prune_ros.offline.train import Trainer
+import torch
 
 Reading = Callable[[str, int], None]
 
@@ -61,9 +62,7 @@ def read_data(
             msg = f'expected bags of different names, found {name!r} twice; rename one'
             raise BagError(msg)
         frames = read_frames(bag)
-        samples[name] = load_samples(
-            frames, size, config.baseline_m, lambda n, name=name: reading(name, n)
-        )
+        samples[name] = load_samples(frames, size, config.baseline_m, partial(reading, name))
     validation = {}
     for bag in val:
         name = bag_name(bag)
@@ -101,6 +100,7 @@ def train(
     torch.manual_seed(config.seed)
     before = checkpoints.load(start) if start is not None else None
     network = _new_network(config) if before is None else before.build()
+    _check_size(network, config)
     card = _card(config, data, before)
     trainer = Trainer(network, data.dataset, config, card=card, teacher=_network(teacher))
     trainer.resume(out)
@@ -127,9 +127,13 @@ def prune(
     torch.manual_seed(config.seed)
     before = checkpoints.load(start)
     network = before.build()
+    _check_size(network, config)
     pixels = config.height * config.width
     masks = Masks(
-        network, network_budget(network, budget, pixels), pixels, Pressure(**config.prune.model_dump())
+        network,
+        network_budget(network, budget, pixels),
+        pixels,
+        Pressure(**config.prune.model_dump()),
     )
     card = _card(config, data, before)
     card['provenance'] = {**card['provenance'], 'budget': budget}
@@ -145,7 +149,14 @@ def network_budget(network: DepthNetwork, text: str, pixels: int) -> Budget:
 
 
 def remove_masked(start: Path, out: Path) -> Checkpoint:
-    """Write the compact network of a pruned run's last checkpoint."""
+    """
+    Write the compact network of a pruned run's last checkpoint.
+
+    :raises CheckpointError: out has a checkpoint already
+    """
+    if any(out.glob('step-*')):
+        msg = f'{out}: expected a folder without checkpoints, found some; name another --out'
+        raise CheckpointError(msg)
     masked = checkpoints.load(start)
     small = compact(masked, (masked.card['input_height'], masked.card['input_width']))
     checkpoints.save(out, small)
@@ -154,16 +165,18 @@ def remove_masked(start: Path, out: Path) -> Checkpoint:
 
 def _new_network(config: TrainConfig) -> DepthNetwork:
     network = build(config.network)
-    sides = (config.height, config.width)
-    if any(side % network.multiple for side in sides):
-        msg = (
-            f'expected height and width in multiples of {network.multiple} for {config.network}, '
-            f'found {config.height}x{config.width}'
-        )
-        raise ConfigError(msg)
     if config.imagenet and isinstance(network, MobileNetDepth):
         load_imagenet(network, config.imagenet_weights)
     return network
+
+
+def _check_size(network: DepthNetwork, config: TrainConfig) -> None:
+    if config.height % network.multiple or config.width % network.multiple:
+        msg = (
+            f'expected height and width in multiples of {network.multiple} for {network.name}, '
+            f'found {config.height}x{config.width}'
+        )
+        raise ConfigError(msg)
 
 
 def _network(path: Path | None) -> DepthNetwork | None:

@@ -11,11 +11,8 @@ import math
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import nn
-from torch import Tensor
-
 from depth_prune_ros.bags.frames import Frame
+from depth_prune_ros.core.errors import CheckpointError
 from depth_prune_ros.core.errors import TrainingError
 from depth_prune_ros.core.images import resize_image
 from depth_prune_ros.core.metrics import DepthMetrics
@@ -32,6 +29,9 @@ from depth_prune_ros.offline.losses import distillation
 from depth_prune_ros.offline.losses import Weights
 from depth_prune_ros.offline.masks import Masks
 from depth_prune_ros.offline.networks.base import DepthNetwork
+import torch
+from torch import nn
+from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,8 @@ class Trainer:
         :param masks: learned jointly with the weights where given
         :param teacher: its disparities are distilled into the network where given
         """
-        self.network = network.to(memory_format=torch.channels_last)
+        self.network = network
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.masks = masks
         self._teacher = None if teacher is None else teacher.eval()
         self._dataset = dataset
@@ -82,14 +83,25 @@ class Trainer:
         self.step = 0
 
     def resume(self, run: Path) -> bool:
-        """Go on from the run's last checkpoint, if it has one; say whether it had."""
+        """
+        Go on from the run's last checkpoint, if it has one.
+
+        :return: whether it had
+        :raises CheckpointError: the checkpoint is of another network or of another stage
+        """
         if not any(run.glob('step-*/checkpoint.json')):
             return False
         last = checkpoints.load(run)
+        state = checkpoints.load_training(run)
+        ours = (self.network.name, self.network.widths, self.masks is not None, True)
+        found = (last.network, last.widths, bool(last.masks), bool(state))
+        if found != ours:
+            msg = f'{run}: expected a run of this very training, found another; name another --out'
+            raise CheckpointError(msg)
         self.network.load_state_dict(last.weights)
         if self.masks is not None:
             self.masks.load(last.masks)
-        self._optimiser.load_state_dict(checkpoints.load_training(run)['optimiser'])
+        self._optimiser.load_state_dict(state['optimiser'])
         self.step = last.step
         return True
 

@@ -63,7 +63,7 @@ LAYERS = {
         {name: {'bags'} for name in ('play.py', 'record.py', 'replay.py')},
     ),
 }
-CLI_FILES = {'cli.py', 'demo.py'}
+CLI_FILES = {'cli.py', 'cli_offline.py', 'cli_terminal.py', 'demo.py'}
 # The error classes import nothing, and the command line has to name them to catch them.
 CLI_AT_START = {'typer', 'rich', f'{PACKAGE}.core.errors'}
 

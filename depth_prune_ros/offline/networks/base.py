@@ -13,12 +13,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
+from depth_prune_ros.core.errors import MaskError
 import torch
 from torch import nn
 from torch import Tensor
 from torch.nn import functional
-
-from depth_prune_ros.core.errors import MaskError
 
 Source = str | int
 
@@ -71,7 +70,8 @@ class DepthNetwork(nn.Module):
         given = dict(widths or {})
         unknown = sorted(set(given) - set(self.dense_widths))
         if unknown:
-            msg = f'{self.name} has no group {unknown[0]!r}; its groups: {", ".join(self.dense_widths)}'
+            groups = ', '.join(self.dense_widths)
+            msg = f'expected groups of {self.name} ({groups}), found {unknown[0]!r}'
             raise MaskError(msg)
         self.widths: dict[str, int] = {**self.dense_widths, **given}
         empty = [group for group, width in self.widths.items() if width < 1]
@@ -156,9 +156,12 @@ class Decoder(nn.Module):
                 self.add_module(f'disp{level}', net.declare(head, bias=True))
             below = mix
 
-    def forward(self, net: DepthNetwork, bottom: Tensor, skips: Mapping[int, Tensor]) -> list[Tensor]:
+    def forward(
+        self, net: DepthNetwork, bottom: Tensor, skips: Mapping[int, Tensor]
+    ) -> list[Tensor]:
         """Return the disparities, finest first."""
-        features, disparities = bottom, []
+        features = bottom
+        disparities: list[Tensor] = []
         for level in range(self.top, 0, -1):
             up, mix = f'upconv{level}', f'iconv{level}'
             features = net.gate(functional.elu(self.get_submodule(up)(_double(features))), up)

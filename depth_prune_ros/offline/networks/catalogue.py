@@ -7,13 +7,12 @@ import hashlib
 from importlib import util
 from pathlib import Path
 
-import torch
-
 from depth_prune_ros.core.errors import CheckpointError
 from depth_prune_ros.core.errors import ConfigError
 from depth_prune_ros.offline.networks.base import DepthNetwork
 from depth_prune_ros.offline.networks.mobilenet import MobileNetDepth
 from depth_prune_ros.offline.networks.monodepth_vgg import MonoDepthVGG
+import torch
 
 NETWORKS: dict[str, type[DepthNetwork]] = {
     network.name: network for network in (MobileNetDepth, MonoDepthVGG)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from torch import nn
-from torch import Tensor
-from torch.nn import functional
-
 from depth_prune_ros.offline.networks.base import Decoder
 from depth_prune_ros.offline.networks.base import DepthNetwork
 from depth_prune_ros.offline.networks.base import Layer
+from torch import nn
+from torch import Tensor
+from torch.nn import functional
 
 # expansion, width, blocks, stride of the first block: table 2 of the paper
 _STAGES = (
@@ -43,7 +42,9 @@ def _dense() -> dict[str, int]:
 class InvertedResidual(nn.Module):
     """Expansion 1x1, depthwise 3x3, projection 1x1; a sum where the size stays."""
 
-    def __init__(self, net: MobileNetDepth, number: int, groups: tuple[str, str], size: tuple[int, int]) -> None:
+    def __init__(
+        self, net: MobileNetDepth, number: int, groups: tuple[str, str], size: tuple[int, int]
+    ) -> None:
         """
         Declare the block's layers.
 
@@ -59,7 +60,12 @@ class InvertedResidual(nn.Module):
         self.expand = nn.Sequential()
         if self.hidden != 'stem':
             layer = Layer(
-                f'{path}.expand.0', (below,), self.hidden, 1, stride // step, norm=f'{path}.expand.1'
+                f'{path}.expand.0',
+                (below,),
+                self.hidden,
+                1,
+                stride // step,
+                norm=f'{path}.expand.1',
             )
             self.expand.extend((net.declare(layer, bias=False), _norm(net, self.hidden)))
         depthwise = Layer(

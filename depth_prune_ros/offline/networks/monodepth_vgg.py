@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from torch import nn
-from torch import Tensor
-from torch.nn import functional
-
 from depth_prune_ros.offline.networks.base import Decoder
 from depth_prune_ros.offline.networks.base import DepthNetwork
 from depth_prune_ros.offline.networks.base import Layer
+from torch import nn
+from torch import Tensor
+from torch.nn import functional
 
 _ENCODER = ((7, 32), (5, 64), (3, 128), (3, 256), (3, 512), (3, 512), (3, 512))
 _DECODER = (16, 32, 64, 128, 256, 512, 512)

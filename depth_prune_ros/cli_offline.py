@@ -1,0 +1,146 @@
+"""The commands that make a network: train, prune, compact, export, inspect."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+from typing import TYPE_CHECKING
+
+from depth_prune_ros.cli_terminal import bars
+from depth_prune_ros.cli_terminal import say
+from depth_prune_ros.cli_terminal import table
+import typer
+
+if TYPE_CHECKING:
+    from depth_prune_ros.offline.config import TrainConfig
+    from depth_prune_ros.offline.stages import Data
+    from depth_prune_ros.offline.train import Progress
+
+Config = Annotated[Path | None, typer.Option(help='YAML file, see config/; defaults without.')]
+Bags = Annotated[list[Path], typer.Option(help='Bag to learn from; repeat for more.')]
+Val = Annotated[list[Path], typer.Option(help='Bag to be judged on; repeat for more.')]
+Out = Annotated[Path, typer.Option(help='Folder of the run; a run in it is gone on with.')]
+Run = Annotated[Path, typer.Argument(help='Folder of a run, or one of its checkpoints.')]
+
+
+def train(
+    bags: Bags,
+    out: Out,
+    config: Config = None,
+    val: Val = [],  # noqa: B006
+    start: Annotated[Path | None, typer.Option(help='Checkpoint to fine-tune.')] = None,
+    teacher: Annotated[Path | None, typer.Option(help='Checkpoint to distil from.')] = None,
+) -> None:
+    """
+    Train a depth network, or fine-tune the one of a checkpoint.
+
+    Example: depth-prune train --config config/train_mobilenet.yaml --bags bags/0005 --val
+    bags/0002 --out runs/dense
+    """
+    from depth_prune_ros.offline import stages
+
+    with _training(bags, val, config) as (settings, data, report):
+        last = stages.train(settings, data, out, report, start=start, teacher=teacher)
+    following = 'export' if start else 'prune'
+    say(f'{last}: trained. Next: depth-prune {following} {out}')
+
+
+def prune(
+    run: Run,
+    bags: Bags,
+    out: Out,
+    budget: Annotated[str, typer.Option(help='What may stay: macs=0.2, params=0.2, macs=5e8.')],
+    config: Config = None,
+    val: Val = [],  # noqa: B006
+) -> None:
+    """
+    Learn one mask per filter, jointly with the weights, down to a budget.
+
+    Example: depth-prune prune runs/dense --budget macs=0.2 --config config/prune_mobilenet.yaml
+    --bags bags/0005 --val bags/0002 --out runs/masked
+    """
+    from depth_prune_ros.offline import stages
+
+    with _training(bags, val, config) as (settings, data, report):
+        last = stages.prune(settings, data, out, report, start=run, budget=budget)
+    say(f'{last}: masked. Next: depth-prune compact {out} --out {out}_compact')
+
+
+def compact(run: Run, out: Out) -> None:
+    """
+    Remove the masked filters.
+
+    Example: depth-prune compact runs/masked --out runs/compact
+    """
+    from depth_prune_ros.offline import stages
+
+    small = stages.remove_masked(run, out)
+    difference = small.card['parity']['masked_compact']
+    say(
+        f'{out}: {sum(small.widths.values())} filters, largest difference to the masked network '
+        f'{difference:.1g}. Next: depth-prune train --start {out} --teacher DENSE_RUN ...'
+    )
+
+
+def export(
+    run: Run,
+    model: Annotated[Path, typer.Argument(help='The ONNX file to make.')],
+    name: Annotated[str, typer.Option(help="Name in the card; by default the file's.")] = '',
+) -> None:
+    """
+    Write the one file that the node loads.
+
+    Example: depth-prune export runs/small models/depth_small.onnx
+    """
+    from depth_prune_ros.offline.checkpoint import load
+    from depth_prune_ros.offline.export import export as write
+
+    card = write(load(run), model, name)
+    say(
+        f'{model}: {card.parameters} parameters, {card.macs / 1e9:.3f} GMACs, within '
+        f'{card.parity["torch_onnx"]:.1g} of torch. Next: depth-prune evaluate BAG --model {model}'
+    )
+
+
+def inspect(run: Run) -> None:
+    """
+    Show a network's groups: how many filters are in, and what they cost.
+
+    Example: depth-prune inspect runs/masked
+    """
+    from depth_prune_ros.offline.inspect import describe
+
+    rows, summary = describe(run)
+    table(('group', 'layers', 'width', 'kept', 'params', 'MACs'), rows)
+    say(summary)
+
+
+def add_offline_commands(app: typer.Typer) -> None:
+    """Register the commands."""
+    for command in (train, prune, compact, export, inspect):
+        app.command()(command)
+
+
+@contextmanager
+def _training(
+    bags: list[Path], val: list[Path], config: Path | None
+) -> Iterator[tuple[TrainConfig, Data, Callable[[Progress], None]]]:
+    """Read configuration and bags, and show the training's progress."""
+    from depth_prune_ros.offline.config import read_config
+    from depth_prune_ros.offline.stages import read_data
+
+    settings = read_config(config)
+    with bars() as progress:
+        data = read_data(bags, val, settings, lambda name, n: progress(f'reading {name}', n, 0))
+
+        def report(state: Progress) -> None:
+            share = f', cost {state.share:.1%}' if state.share < 1 else ''
+            remark = f'(loss {state.terms["task"]:.3f}{share})'
+            progress('training', state.step, state.steps, remark)
+            for name, m in state.validation.items():
+                say(f'step {state.step}, {name}: AbsRel {m.abs_rel:.4f}, a1 {m.a1:.3f}{share}')
+
+        yield settings, data, report
