@@ -46,10 +46,15 @@ VELO_TO_CAM = np.round(
 VELO_SHIFT = np.array([-0.004, -0.0763, -0.2718])
 
 
+def lidar_shift(fx: float) -> NDArray[np.float64]:
+    """Return Tr's translation; the camera of another fx has its lidar at another place."""
+    return VELO_SHIFT if fx == 28.86 else VELO_SHIFT + [0.4, 0.1, -0.3]
+
+
 def to_camera(points: NDArray[np.float32], camera: int, fx: float = 28.86) -> NDArray[np.float64]:
     """Return u, v, depth [N, 3] by KITTI's own rule: P_rect * R_rect * Tr * X."""
     xyz = points[:, :3].astype(np.float64)
-    rectified = (xyz @ VELO_TO_CAM.T + VELO_SHIFT) @ RECTIFY.T
+    rectified = (xyz @ VELO_TO_CAM.T + lidar_shift(fx)) @ RECTIFY.T
     p = projection(camera, fx)
     uvw = rectified @ p[:, :3].T + p[:, 3]
     return np.column_stack([uvw[:, :2] / uvw[:, 2:], uvw[:, 2]])
@@ -144,12 +149,12 @@ def odometry(folder: Path, *, times: bool = False, names: bool = True) -> Path:
 
 
 def object_set(folder: Path) -> Path:
-    """Write three scenes of an object set: the second has a right image, the third another fx."""
+    """Write three scenes of an object set: the second has a right image, the third another camera."""
     for number, fx in ((0, 28.86), (1, 28.86), (7, 27.5)):
         write_picture(folder / 'image_2' / f'{number:06d}.png', picture(2, number))
         write_scan(folder / 'velodyne' / f'{number:06d}.bin', number)
         text = ''.join(line(f'P{i}', projection(i, fx)) for i in range(4))
-        velo = np.column_stack([VELO_TO_CAM, VELO_SHIFT])
+        velo = np.column_stack([VELO_TO_CAM, lidar_shift(fx)])
         text += line('R0_rect', RECTIFY) + line('Tr_velo_to_cam', velo)
         (folder / 'calib').mkdir(exist_ok=True)
         (folder / 'calib' / f'{number:06d}.txt').write_text(text)

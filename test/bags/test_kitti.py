@@ -206,7 +206,6 @@ def test_an_object_set_writes_what_each_scene_has(tmp_path: Path) -> None:
     assert len(found['/kitti/camera_color_right/image_raw']) == 1
     infos = found['/kitti/camera_color_left/camera_info']
     assert [info.k[0] for info in infos] == [28.86, 28.86, 27.5]
-    # The camera's offset is K^-1 times the last column: another fx is another transform.
     assert len(found['/tf_static']) == 2
 
 
