@@ -149,7 +149,7 @@ def odometry(folder: Path, *, times: bool = False, names: bool = True) -> Path:
 
 
 def object_set(folder: Path) -> Path:
-    """Write three scenes of an object set: the second has a right image, the third another camera."""
+    """Write three scenes of an object set: one with a right image, one of another camera."""
     for number, fx in ((0, 28.86), (1, 28.86), (7, 27.5)):
         write_picture(folder / 'image_2' / f'{number:06d}.png', picture(2, number))
         write_scan(folder / 'velodyne' / f'{number:06d}.bin', number)
