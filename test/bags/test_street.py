@@ -195,9 +195,11 @@ def test_next_moment_sees_what_ego_motion_predicts(
     seen = ((at > 0) & (at < [camera.width - 1, camera.height - 1])).all(axis=1) & (xyz[:, 2] > 2)
     hits = renderer.cast_pixels(renderer.pose(0.1), 0.1, at[seen].T)
     same = hits.face[0] == face[keep][seen]
-    assert same.mean() > 0.9
     error = np.abs(hits.depth()[0] - xyz[seen, 2]) / xyz[seen, 2]
-    assert np.percentile(error[same], 99) < 5e-4
+    drives = speed[face[keep]][seen] != 0
+    for which in (drives, ~drives):
+        assert same[which].mean() > 0.85
+        assert np.percentile(error[same & which], 99) < 5e-4
     travelled = (second.world_T_camera - first.world_T_camera)[:3, 3]
     assert travelled[0] == pytest.approx(0.8, abs=1e-6)
 
