@@ -43,15 +43,20 @@ def bars() -> Iterator[Progress]:
         TimeRemainingColumn(elapsed_when_finished=True),
     )
     tasks: dict[str, TaskID] = {}
-    with Bars(*columns, console=Console(stderr=True)) as shown:
+    shown = Bars(*columns, console=Console(stderr=True))
 
-        def progress(name: str, done: int, total: int, remark: str = '') -> None:
-            if name not in tasks:
-                tasks[name] = shown.add_task(name, total=total or None)
-            text = f'{name} {remark}'.strip()
-            shown.update(tasks[name], completed=done, total=total or None, description=text)
+    def progress(name: str, done: int, total: int, remark: str = '') -> None:
+        if name not in tasks:
+            shown.start()
+            tasks[name] = shown.add_task(name, total=total or None)
+        text = f'{name} {remark}'.strip()
+        shown.update(tasks[name], completed=done, total=total or None, description=text)
 
+    try:
         yield progress
+    finally:
+        if tasks:
+            shown.stop()
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

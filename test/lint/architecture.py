@@ -60,12 +60,14 @@ LAYERS = {
     'ros': Layer(
         {'core'},
         MESSAGES | {'rclpy', 'cv_bridge', 'ament_index_python'},
-        {name: {'bags'} for name in ('play.py', 'record.py', 'replay.py')},
+        {name: {'bags', 'rosbags'} for name in ('play.py', 'record.py', 'replay.py')},
     ),
 }
 CLI_FILES = {'cli.py', 'cli_offline.py', 'cli_terminal.py', 'demo.py'}
 # The error classes import nothing, and the command line has to name them to catch them.
-CLI_AT_START = {'typer', 'rich', f'{PACKAGE}.core.errors'}
+CLI_AT_START = {'typer', 'rich', f'{PACKAGE}.core.errors'} | {
+    f'{PACKAGE}.{name[:-3]}' for name in CLI_FILES
+}
 
 
 @dataclass(frozen=True)

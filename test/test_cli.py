@@ -1,0 +1,109 @@
+"""The command line as a user meets it: a process, its output, its exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+import subprocess
+import sys
+
+from depth_prune_ros.bags.street import Street
+from depth_prune_ros.bags.street import street_to_bag
+from depth_prune_ros.core.card import ModelCard
+import pytest
+from tiny_model import write_tiny_model
+
+COMMANDS = (
+    ('bag', 'kitti'),
+    ('bag', 'street'),
+    ('train',),
+    ('prune',),
+    ('compact',),
+    ('export',),
+    ('evaluate',),
+    ('inspect',),
+    ('demo',),
+)
+STREET = Street(seed=1, frames=4, width=128, height=64)
+
+
+def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run depth-prune in a process of its own."""
+    command = [sys.executable, '-m', 'depth_prune_ros.cli', *map(str, arguments)]
+    environment = {**os.environ, 'COLUMNS': '120'}
+    return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+
+
+@pytest.fixture(scope='module')
+def street(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a bag of a small street."""
+    bag = tmp_path_factory.mktemp('bags') / 'street'
+    street_to_bag(bag, STREET)
+    return bag
+
+
+@pytest.mark.parametrize('command', COMMANDS, ids=' '.join)
+def test_every_help_has_an_example(command: tuple[str, ...]) -> None:
+    shown = run(*command, '--help')
+    assert shown.returncode == 0
+    assert f'Example: depth-prune {" ".join(command)} ' in ' '.join(shown.stdout.split())
+
+
+def test_help_lists_every_command() -> None:
+    shown = run('--help').stdout
+    assert all(f'  {command[0]} ' in shown for command in COMMANDS)
+
+
+def test_an_error_is_one_line_that_names_the_file_and_leaves_nothing(tmp_path: Path) -> None:
+    done = run('evaluate', tmp_path / 'no_bag', '--out', tmp_path / 'out')
+    assert done.returncode == 1
+    assert done.stdout == ''
+    assert done.stderr.count('\n') == 1
+    assert done.stderr.startswith('error: ')
+    assert 'no_bag' in done.stderr
+    assert not (tmp_path / 'out').exists()
+
+
+def test_a_missing_depth_topic_is_named_with_those_there(street: Path, tmp_path: Path) -> None:
+    done = run('evaluate', street, '--depth-topic', '/nowhere', '--out', tmp_path / 'out')
+    assert done.returncode == 1
+    assert '/nowhere' in done.stderr
+    assert '/kitti/camera_color_left/depth' in done.stderr
+    assert not (tmp_path / 'out').exists()
+
+
+def test_evaluate_writes_the_figures_it_prints(street: Path, tmp_path: Path) -> None:
+    model = write_tiny_model(tmp_path / 'tiny.onnx')
+    done = run('evaluate', street, '--model', model, '--out', tmp_path / 'out')
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / 'out' / 'metrics.json').read_text())
+    assert found['frames'] == STREET.frames
+    assert f'{found["metrics"]["abs_rel"]:.4f}' in done.stdout
+    assert ModelCard.from_json(json.dumps(found['model'])).name == 'tiny'
+    assert (tmp_path / 'out' / 'report.html').is_file()
+
+
+def test_exact_depth_as_a_topic_is_judged_as_exact(street: Path) -> None:
+    done = run('evaluate', street, '--depth-topic', '/kitti/camera_color_left/depth')
+    assert done.returncode == 0, done.stderr
+    row = next(line for line in done.stdout.splitlines() if 'AbsRel' in line)
+    assert float(row.split()[1]) < 0.01
+
+
+def test_street_bags_are_made_by_size_and_seed(tmp_path: Path) -> None:
+    size = f'{STREET.width}x{STREET.height}'
+    done = run('bag', 'street', tmp_path / 'a', '--seed', '1', '--frames', '1', '--size', size)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / 'a' / 'metadata.yaml').is_file()
+    again = run('bag', 'street', tmp_path / 'a', '--size', size)
+    assert again.returncode == 1
+    assert 'exists' in again.stderr
+    assert run('bag', 'street', tmp_path / 'b', '--size', 'big').stderr.count('\n') == 1
+
+
+def test_training_wants_bags_it_can_read(tmp_path: Path) -> None:
+    done = run('train', '--bags', tmp_path / 'none', '--out', tmp_path / 'run')
+    assert done.returncode == 1
+    assert done.stderr.count('error: ') == 1
+    assert not (tmp_path / 'run').exists()
