@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from ament_index_python.packages import get_package_share_directory
+from launch import LaunchContext
+from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument
 from launch.actions import OpaqueFunction
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
-
-from launch import LaunchContext
-from launch import LaunchDescription
 
 PACKAGE = 'depth_prune_ros'
 # Images above 512 KB lose frames in the default shared memory segment of Fast DDS when taken best

@@ -16,7 +16,7 @@ import depth_prune_ros
 from depth_prune_ros.ros.context import ros_environment
 
 MODULE = 'depth_prune_ros.ros.depth_node'
-STOP_TIMEOUT_S = 5.0
+STOP_TIMEOUT_S = 15.0
 
 
 class NodeProcess:

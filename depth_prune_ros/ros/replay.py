@@ -33,8 +33,8 @@ DEPTH_TOPIC = '/depth_node/depth'
 INFO_TOPIC = '/depth_node/camera_info'
 OUTPUTS = {DEPTH_TOPIC: 'sensor_msgs/msg/Image', INFO_TOPIC: 'sensor_msgs/msg/CameraInfo'}
 NOTE_KEY = 'depth_prune_ros.replay'
-READY_TIMEOUT_S = 20.0
-DRAIN_TIMEOUT_S = 3.0
+READY_TIMEOUT_S = 60.0
+DRAIN_TIMEOUT_S = 30.0
 
 Progress = Callable[[int, int], None]
 
@@ -96,8 +96,7 @@ def replay(
         player = Player(node, reader, played)
         with spinning(node):
             _wait_until_active(node, process)
-            ready = wait_until(lambda: recorder.matched() and player.matched(played), 5.0)
-            _require(ready, process, 'its topics to be found')
+            _wait_for_topics(process, lambda: recorder.matched() and player.matched(played))
             time.sleep(SETTLE_S)
             report = player.play(rate, progress=_watch(process, progress))
             _drain(recorder, report.published_ns[topics.left], bool(topics.left_info))
@@ -145,6 +144,11 @@ def _wait_until_active(node: Node, process: NodeProcess) -> None:
     _require(process.running and answer.done(), process, 'its lifecycle state')
     state = answer.result().current_state
     _require(state.id == State.PRIMARY_STATE_ACTIVE, process, f'it active, found {state.label}')
+
+
+def _wait_for_topics(process: NodeProcess, matched: Callable[[], bool]) -> None:
+    wait_until(lambda: matched() or not process.running, READY_TIMEOUT_S)
+    _require(process.running and matched(), process, 'its topics to be found')
 
 
 def _watch(process: NodeProcess, progress: Progress | None) -> Progress:

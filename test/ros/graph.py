@@ -21,7 +21,7 @@ from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CameraInfo
 from sensor_msgs.msg import Image
 
-ANSWER_S = 10.0
+ANSWER_S = 60.0
 AGAIN_S = 0.5
 
 
@@ -87,9 +87,12 @@ class Graph:
     def ask(self, message: Any, info: CameraInfo | None = None) -> Answer:
         """Publish an image until its answer comes: best effort may lose one."""
         parts = ['depth'] if info is None else ['depth', 'camera_info']
+        sent: list[int] = []
         for _ in range(int(ANSWER_S / AGAIN_S)):
-            stamp = self.send(message, info)
-            if wait_until(partial(self._has, parts, stamp), AGAIN_S):
+            sent.append(self.send(message, info))
+            if wait_until(partial(self._answered, parts, sent), AGAIN_S):
+                stamp = next(stamp for stamp in sent if self._answered(parts, [stamp]))
+                message.header.stamp.sec = stamp
                 return Answer(self._got['depth', stamp], self._got.get(('camera_info', stamp)))
         raise AssertionError('the node did not answer')
 
@@ -106,8 +109,8 @@ class Graph:
         request = ChangeState.Request(transition=Transition(id=transition))
         return bool(self._call(ChangeState, 'change_state', request).success)
 
-    def _has(self, parts: list[str], stamp: int) -> bool:
-        return all((part, stamp) in self._got for part in parts)
+    def _answered(self, parts: list[str], stamps: list[int]) -> bool:
+        return any(all((part, stamp) in self._got for part in parts) for stamp in stamps)
 
     def _heard(self, message: Any, until: Callable[[], bool]) -> bool:
         self.send(message)

@@ -82,6 +82,23 @@ def test_an_image_of_another_size_is_resized_as_offline(live: Live, tiny_model: 
     np.testing.assert_allclose(answer.metres, offline, rtol=1e-4)
 
 
+def test_a_real_frame_above_the_shared_memory_segment_arrives_reliably(
+    running: Running, tiny_model: Path, kitti: Path
+) -> None:
+    path = sorted((kitti / 'object' / 'training' / 'image_2').glob('*.jpg'))[0]
+    image = cv2.imread(str(path))[..., ::-1]
+    height, width = image.shape[:2]
+    assert image.nbytes > 512 * 1024
+    reliable = 'qos_overrides./image.subscription.reliability:=reliable'
+    with running(f'model:={tiny_model}', reliable) as (process, graph):
+        graph.wait_for(process)
+        answer = graph.ask(image_message(image), camera_info(width, height, 721.5377))
+        (subscription,) = graph.node.get_subscriptions_info_by_topic('/image')
+        assert subscription.qos_profile.reliability.name == 'RELIABLE'
+    offline = DepthEngine.load(tiny_model).infer(image, 721.5377 / width)
+    np.testing.assert_allclose(answer.metres, offline, rtol=1e-4)
+
+
 def test_headers_are_copied_and_camera_info_fits_the_depth(live: Live) -> None:
     _, graph = live
     message = image_message(noise(2 * WIDTH, 4 * HEIGHT), frame_id='front/optical')
@@ -160,7 +177,7 @@ def test_the_lifecycle_there_and_back(running: Running, tiny_model: Path) -> Non
         graph.wait_for(process)
         assert graph.state() == 'active'
         assert graph.change(Transition.TRANSITION_DEACTIVATE)
-        assert wait_until(lambda: graph.node.count_subscribers('/image') == 0, 5.0)
+        assert wait_until(lambda: graph.node.count_subscribers('/image') == 0, 60.0)
         assert graph.change(Transition.TRANSITION_CLEANUP)
         assert graph.state() == 'unconfigured'
         assert graph.change(Transition.TRANSITION_CONFIGURE)

@@ -28,9 +28,8 @@ def test_it_starts_the_executable_that_exists() -> None:
 
 def test_its_arguments_reach_the_node(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip('launch_ros')
-    from launch.actions import DeclareLaunchArgument
-
     from launch import LaunchContext
+    from launch.actions import DeclareLaunchArgument
 
     spec = spec_from_file_location('depth_launch', FILE)
     assert spec is not None

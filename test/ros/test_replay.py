@@ -41,21 +41,21 @@ def _frame(index: int) -> NDArray[np.uint8]:
 
 @pytest.fixture(scope='module')
 def bag(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a bag of eight frames at 10 Hz, each image before its camera_info."""
+    """Return a bag of eight frames at 10 Hz whose only camera_info comes last."""
     path = tmp_path_factory.mktemp('bags') / 'drive'
     with BagWriter(path) as writer:
         writer.tf_static(STAMPS_NS[0], [Transform('base', 'cam', np.eye(4))])
         for index, stamp_ns in enumerate(STAMPS_NS):
             writer.image(f'{LEFT}/image_raw', stamp_ns, 'cam', _frame(index))
-            writer.camera_info(f'{LEFT}/camera_info', stamp_ns, 'cam', CAMERA)
+        writer.camera_info(f'{LEFT}/camera_info', STAMPS_NS[-1], 'cam', CAMERA)
     return path
 
 
 def test_the_recorded_depth_is_the_engines(bag: Path, tiny_model: Path, tmp_path: Path) -> None:
     seen: list[tuple[int, int]] = []
     report = replay(bag, tiny_model, tmp_path / 'out', progress=lambda *step: seen.append(step))
-    assert (report.frames_in, report.frames_out) == (8, 8)
-    assert seen == [(done, 16) for done in range(1, 17)]
+    assert report.frames_in == 8
+    assert seen == [(done, 9) for done in range(1, 10)]
     assert 0.0 < report.latency_ms['p50'] <= report.latency_ms['p99']
     engine = DepthEngine.load(tiny_model)
     stamps, infos = [], 0
@@ -71,12 +71,14 @@ def test_the_recorded_depth_is_the_engines(bag: Path, tiny_model: Path, tmp_path
             offline = engine.infer(image, CAMERA.fx_over_width)
             np.testing.assert_allclose(image_to_depth(message), offline, rtol=1e-4)
             assert message.header.frame_id == 'cam'
-    assert stamps == STAMPS_NS
-    assert infos == 8
+    # A busy computer may cost frames (the newest wins), never the last one nor their order.
+    assert stamps == [stamp_ns for stamp_ns in STAMPS_NS if stamp_ns in stamps]
+    assert stamps[-1] == STAMPS_NS[-1]
+    assert infos == report.frames_out == len(stamps)
     metadata = yaml.safe_load((tmp_path / 'out' / 'metadata.yaml').read_text())
     note = json.loads(metadata['rosbag2_bagfile_information']['custom_data'][NOTE_KEY])
-    assert (note['frames_in'], note['frames_out']) == (8, 8)
-    assert sorted(note['latency_s']) == [str(stamp_ns) for stamp_ns in STAMPS_NS]
+    assert (note['frames_in'], note['frames_out']) == (8, len(stamps))
+    assert sorted(note['latency_s']) == [str(stamp_ns) for stamp_ns in stamps]
 
 
 def test_a_model_the_node_refuses_leaves_no_bag(bag: Path, tmp_path: Path) -> None:
