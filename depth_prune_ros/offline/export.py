@@ -30,11 +30,15 @@ class Deployed(nn.Module):
         """Wrap a network."""
         super().__init__()
         self.network = network
+        std, mean = torch.tensor(network.std), torch.tensor(network.mean)
+        self.register_buffer('scale', (1 / (255 * std)).view(1, 3, 1, 1))
+        self.register_buffer('shift', (mean / std).view(1, 3, 1, 1))
 
     def forward(self, image: Tensor) -> Tensor:
         """Return the finest left disparity, fractions of the width."""
-        disparities: list[Tensor] = self.network(image.permute(0, 3, 1, 2).float() / 255)
-        return disparities[0][:, 0]
+        scaled = image.permute(0, 3, 1, 2).float() * self.get_buffer('scale')
+        normalised = scaled - self.get_buffer('shift')
+        return self.network.predict(normalised)[0][:, 0]
 
 
 def export(checkpoint: Checkpoint, path: Path, name: str = '') -> ModelCard:
@@ -123,6 +127,7 @@ def _difference(deployed: Deployed, path: Path) -> float:
     for _ in range(3):
         image = rng.integers(0, 256, shape, dtype=np.uint8)
         with torch.no_grad():
-            wanted = deployed(torch.from_numpy(image)[None])[0].numpy()
+            wanted = deployed.network(torch.from_numpy(image).permute(2, 0, 1)[None] / 255)
+        wanted = wanted[0][0, 0].numpy()
         worst = max(worst, float((np.abs(engine.disparity(image) - wanted) / wanted).max()))
     return worst

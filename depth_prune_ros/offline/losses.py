@@ -141,12 +141,11 @@ def _blocks(x: Tensor) -> Tensor:
 
 
 def smoothness(disparity: Tensor, image: Tensor) -> Tensor:
-    """Edge-aware first-order smoothness (equation 3), of the disparity over its mean."""
-    normal = disparity / (disparity.mean((2, 3), keepdim=True) + 1e-7)
+    """Edge-aware first-order smoothness (equation 3), the mean over pixels."""
     total = disparity.new_zeros(())
     for axis in (2, 3):
         edges = image.diff(dim=axis).abs().mean(1, keepdim=True)
-        total = total + (normal.diff(dim=axis).abs() * torch.exp(-10 * edges)).mean()
+        total = total + (disparity.diff(dim=axis).abs() * torch.exp(-edges)).mean()
     return total
 
 

@@ -119,6 +119,10 @@ class DepthNetwork(nn.Module):
         :return: four tensors [N, 2, H / 2^s, W / 2^s], s = 0..3: left and right disparity as
             fractions of the image width, finest first
         """
+        return self.predict(self.normalise(image))
+
+    def predict(self, image: Tensor) -> list[Tensor]:
+        """Do what :meth:`forward` does, from a normalised image."""
         raise NotImplementedError
 
 

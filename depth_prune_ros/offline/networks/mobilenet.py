@@ -128,9 +128,9 @@ class MobileNetDepth(DepthNetwork):
             self._ends[len(self.blocks) - 1] = stream
         self.decoder = Decoder(self, below, _SKIPS)
 
-    def forward(self, image: Tensor) -> list[Tensor]:
-        """See :meth:`DepthNetwork.forward`."""
-        features = self.gate(functional.relu6(self.stem(self.normalise(image))), 'stem')
+    def predict(self, image: Tensor) -> list[Tensor]:
+        """See :meth:`DepthNetwork.predict`."""
+        features = self.gate(functional.relu6(self.stem(image)), 'stem')
         outputs: dict[str, Tensor] = {}
         for index, block in enumerate(self.blocks):
             features = block(self, features)

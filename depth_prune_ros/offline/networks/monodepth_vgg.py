@@ -43,9 +43,9 @@ class MonoDepthVGG(DepthNetwork):
                 below = group
         self.decoder = Decoder(self, 'conv7b', {i + 1: f'conv{i}b' for i in range(1, 7)})
 
-    def forward(self, image: Tensor) -> list[Tensor]:
-        """See :meth:`DepthNetwork.forward`."""
-        features, skips = self.normalise(image), {}
+    def predict(self, image: Tensor) -> list[Tensor]:
+        """See :meth:`DepthNetwork.predict`."""
+        features, skips = image, {}
         for group, conv in self.encoder.items():
             features = self.gate(functional.elu(conv(features)), group)
             if group.endswith('b') and group != 'conv7b':
