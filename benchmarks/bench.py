@@ -1,9 +1,9 @@
 """
 Dense against pruned, in one run: depth on the validation drives, and time in onnxruntime.
 
-Run by ``make bench``. Times are medians over rounds in which the models take turns, so that a
-slow moment of the computer meets all of them; compare the ratios. The validation drives are
-read from DEPTH_PRUNE_KITTI (default ../shared/kitti); without them only the times are shown.
+Run by ``make bench``. The models take turns, one loaded at a time (threads of an idle session
+spin and would disturb the others); compare the ratios. The validation drives are read from
+DEPTH_PRUNE_KITTI (default ../shared/kitti); without them only the times are shown.
 """
 
 from __future__ import annotations
@@ -14,8 +14,6 @@ import platform
 import tempfile
 import time
 
-import numpy as np
-
 from depth_prune_ros.bags.frames import read_frames
 from depth_prune_ros.bags.kitti import kitti_to_bag
 from depth_prune_ros.core.engine import DepthEngine
@@ -24,67 +22,70 @@ from depth_prune_ros.core.models import default_model
 from depth_prune_ros.evaluation.evaluate import evaluate_model
 from depth_prune_ros.offline.checkpoint import load
 from depth_prune_ros.offline.export import export
+import numpy as np
 
 THREADS = 2
-ROUNDS = 15
-RUNS = 5
+ROUNDS = 9
+RUNS = 10
 HERE = Path(__file__).resolve().parent
+CHECKPOINTS = ('dense', 'params=0.2')
 DRIVES = ('0002', '0048', 'unknown')
 
 
 def main() -> None:
     """Print one row a model."""
     with tempfile.TemporaryDirectory() as folder:
-        files = {'dense': Path(folder) / 'dense.onnx', 'macs=0.2': default_model()}
-        export(load(HERE / 'dense'), files['dense'])
-        if (HERE / 'params').is_dir():
-            files['params=0.2'] = Path(folder) / 'params.onnx'
-            export(load(HERE / 'params'), files['params=0.2'])
-        engines = {name: DepthEngine.load(file, threads=THREADS) for name, file in files.items()}
-        times = _times(engines)
-        errors = _errors(engines, Path(folder))
-    print(f'{platform.processor() or platform.machine()}, {THREADS} threads, medians of {ROUNDS} rounds')
-    for name, engine in engines.items():
-        card = engine.card
-        ratio = np.median(times['dense'] / times[name])
-        row = f'{name:11} {card.parameters / 1e6:5.2f}M {card.macs / 1e9:6.3f} GMACs '
-        row += f'{np.median(times[name]):7.1f} ms  {ratio:4.2f}x '
-        row += '  '.join(f'{drive} {value:.4f}' for drive, value in errors[name].items())
-        if errors[name]:
-            mean = np.mean(list(errors[name].values()))
-            row += f'  mean {mean:.4f} ({mean / np.mean(list(errors["dense"].values())):.2f} of dense)'
-        print(row)
+        files = {'macs=0.2': default_model()}
+        for name in CHECKPOINTS:
+            files[name] = Path(folder) / f'{name}.onnx'
+            export(load(HERE / name), files[name])
+        times = _times(files)
+        errors = {name: _errors(file, Path(folder)) for name, file in files.items()}
+        cards = {name: DepthEngine.load(file).card for name, file in files.items()}
+    machine = platform.processor() or platform.machine()
+    print(f'{machine}, {THREADS} threads, medians of {ROUNDS} rounds of {RUNS}')
+    dense = np.mean(list(errors['dense'].values()) or [np.nan])
+    for name, card in cards.items():
+        mean = np.mean(list(errors[name].values()) or [np.nan])
+        print(
+            f'{name:10} {card.parameters / 1e6:.2f}M {card.macs / 1e9:.3f} GMACs '
+            f'{np.median(times[name]):6.1f} ms, {np.median(times["dense"] / times[name]):.2f}x '
+            f'as fast as dense; AbsRel {mean:.4f}, {mean / dense:.2f} of dense:',
+            ', '.join(f'{drive} {value:.4f}' for drive, value in errors[name].items()),
+        )
 
 
-def _times(engines: dict[str, DepthEngine]) -> dict[str, np.ndarray]:
-    """Return for each model the milliseconds of one inference, one value a round."""
+def _times(files: dict[str, Path]) -> dict[str, np.ndarray]:
+    """Return for each model the median milliseconds of one inference, one value a round."""
     rng = np.random.default_rng(0)
-    found: dict[str, list[float]] = {name: [] for name in engines}
-    for number in range(ROUNDS + 1):
-        for name, engine in engines.items():
+    found: dict[str, list[float]] = {name: [] for name in files}
+    for _ in range(ROUNDS):
+        for name, file in files.items():
+            engine = DepthEngine.load(file, threads=THREADS)
             shape = (engine.card.input_height, engine.card.input_width, 3)
             image = rng.integers(0, 256, shape, dtype=np.uint8)
-            start = time.perf_counter()
+            runs = []
             for _ in range(RUNS):
+                start = time.perf_counter()
                 engine.disparity(image)
-            if number:
-                found[name].append((time.perf_counter() - start) * 1000 / RUNS)
+                runs.append((time.perf_counter() - start) * 1000)
+            found[name].append(float(np.median(runs)))
     return {name: np.array(values) for name, values in found.items()}
 
 
-def _errors(engines: dict[str, DepthEngine], folder: Path) -> dict[str, dict[str, float]]:
-    """Return AbsRel (Eigen protocol, cap 80 m, no median scaling) by model and drive."""
+def _errors(file: Path, folder: Path) -> dict[str, float]:
+    """Return AbsRel by drive (Eigen protocol, cap 80 m, no median scaling)."""
     kitti = Path(os.environ.get('DEPTH_PRUNE_KITTI', HERE.parents[1] / 'shared' / 'kitti'))
-    errors: dict[str, dict[str, float]] = {name: {} for name in engines}
+    engine = DepthEngine.load(file)
+    errors = {}
     for drive in DRIVES:
         source = kitti / 'raw' / '2011_09_26' / f'2011_09_26_drive_{drive}_sync'
         if not source.is_dir():
             continue
-        kitti_to_bag(source, folder / drive)
-        frames = list(read_frames(folder / drive))
-        for name, engine in engines.items():
-            result = evaluate_model(frames, engine, EIGEN)
-            errors[name][f'{drive} ({result.frames})'] = result.metrics.abs_rel
+        if not (folder / drive).exists():
+            kitti_to_bag(source, folder / drive)
+        result = evaluate_model(read_frames(folder / drive), engine, EIGEN)
+        errors[f'{drive} ({result.frames} frames)'] = result.metrics.abs_rel
     return errors
 
 

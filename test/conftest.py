@@ -10,7 +10,7 @@ import pytest
 
 @pytest.fixture(scope='session')
 def kitti() -> Path:
-    """Return the folder of real KITTI frames (DEPTH_PRUNE_KITTI, or ../shared/kitti); skip without."""
+    """Return the folder of real KITTI frames (DEPTH_PRUNE_KITTI or ../shared/kitti), or skip."""
     beside = Path(__file__).resolve().parents[2] / 'shared' / 'kitti'
     folder = Path(os.environ.get('DEPTH_PRUNE_KITTI', beside))
     if not (folder / 'raw').is_dir():

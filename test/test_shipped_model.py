@@ -50,14 +50,14 @@ def test_its_card_is_complete(engine: DepthEngine) -> None:
     assert set(card.metrics) == set(PUBLISHED)
 
 
-def test_it_is_as_good_as_its_card_says(
-    engine: DepthEngine, kitti: Path, tmp_path: Path
-) -> None:
+def test_it_is_as_good_as_its_card_says(engine: DepthEngine, kitti: Path, tmp_path: Path) -> None:
     for drive in DRIVES:
         source = kitti / 'raw' / '2011_09_26' / f'2011_09_26_drive_{drive}_sync'
         kitti_to_bag(source, tmp_path / drive)
         result = evaluate_model(read_frames(tmp_path / drive), engine, EIGEN)
-        assert result.metrics.abs_rel == pytest.approx(engine.card.metrics[drive]['abs_rel'], rel=0.02)
+        assert result.metrics.abs_rel == pytest.approx(
+            engine.card.metrics[drive]['abs_rel'], rel=0.02
+        )
 
 
 def test_its_depth_beats_any_constant(engine: DepthEngine) -> None:

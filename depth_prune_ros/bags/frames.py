@@ -9,10 +9,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-from rosbags.highlevel import AnyReader
-
 from depth_prune_ros.bags.messages import cloud_points
 from depth_prune_ros.bags.messages import intrinsics
 from depth_prune_ros.bags.messages import projection
@@ -34,6 +30,9 @@ from depth_prune_ros.core.errors import BagError
 from depth_prune_ros.core.images import compressed_to_rgb
 from depth_prune_ros.core.images import image_to_depth
 from depth_prune_ros.core.images import image_to_rgb
+import numpy as np
+from numpy.typing import NDArray
+from rosbags.highlevel import AnyReader
 
 __all__ = ['Frame', 'Topics', 'find_topics', 'read_frames']
 

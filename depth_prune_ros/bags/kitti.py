@@ -18,9 +18,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
-import numpy as np
-from numpy.typing import NDArray
-
 from depth_prune_ros.bags.layouts import Calibration
 from depth_prune_ros.bags.layouts import CAMERA_NAMES
 from depth_prune_ros.bags.layouts import Matrix
@@ -31,6 +28,8 @@ from depth_prune_ros.bags.write import BagWriter
 from depth_prune_ros.bags.write import Transform
 from depth_prune_ros.core.camera import Intrinsics
 from depth_prune_ros.core.errors import BagError
+import numpy as np
+from numpy.typing import NDArray
 
 LIDAR_TOPIC = '/kitti/velo/pointcloud'
 DEPTH_TOPIC = '/kitti/camera_color_left/depth'

@@ -10,10 +10,9 @@ from datetime import datetime
 from datetime import timezone
 from pathlib import Path
 
+from depth_prune_ros.core.errors import BagError
 import numpy as np
 from numpy.typing import NDArray
-
-from depth_prune_ros.core.errors import BagError
 
 Matrix = NDArray[np.float64]
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from depth_prune_ros.core.camera import Intrinsics
 from depth_prune_ros.core.errors import BagError
+import numpy as np
+from numpy.typing import NDArray
 
 _DTYPES = {1: 'i1', 2: 'u1', 3: 'i2', 4: 'u2', 5: 'i4', 6: 'u4', 7: 'f4', 8: 'f8'}
 

@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from depth_prune_ros.core.errors import BagError
 from rosbags.highlevel import AnyReader
 from rosbags.interfaces import Connection
 from rosbags.typesys import get_typestore
 from rosbags.typesys import Stores
-
-from depth_prune_ros.core.errors import BagError
 
 _SUFFIXES = ('.mcap', '.db3', '.bag')
 

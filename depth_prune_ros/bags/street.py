@@ -14,9 +14,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from depth_prune_ros.bags.street_lidar import lidar_mount
 from depth_prune_ros.bags.street_lidar import scan
 from depth_prune_ros.bags.street_light import make_light
@@ -38,6 +35,8 @@ from depth_prune_ros.bags.write import BagWriter
 from depth_prune_ros.bags.write import Transform
 from depth_prune_ros.core.camera import Intrinsics
 from depth_prune_ros.core.errors import ConfigError
+import numpy as np
+from numpy.typing import NDArray
 
 KITTI_CAMERA = Intrinsics(
     width=1242, height=375, fx=721.5377, fy=721.5377, cx=609.5593, cy=172.854

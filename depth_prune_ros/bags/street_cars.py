@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
 from depth_prune_ros.bags.street_shapes import Float
 from depth_prune_ros.bags.street_shapes import Look
 from depth_prune_ros.bags.street_shapes import Place
@@ -17,12 +14,21 @@ from depth_prune_ros.bags.street_textures import AtlasBuilder
 from depth_prune_ros.bags.street_textures import Canvas
 from depth_prune_ros.bags.street_textures import fractal
 from depth_prune_ros.bags.street_textures import Rng
+import numpy as np
+from numpy.typing import NDArray
 
 WHEEL_M = 0.315
 COLOURS = (
-    (0.93, 0.93, 0.92), (0.62, 0.64, 0.66), (0.40, 0.42, 0.45), (0.09, 0.09, 0.10),
-    (0.12, 0.16, 0.32), (0.52, 0.07, 0.07), (0.20, 0.28, 0.22), (0.72, 0.70, 0.62),
-    (0.17, 0.33, 0.55), (0.30, 0.30, 0.31),
+    (0.93, 0.93, 0.92),
+    (0.62, 0.64, 0.66),
+    (0.40, 0.42, 0.45),
+    (0.09, 0.09, 0.10),
+    (0.12, 0.16, 0.32),
+    (0.52, 0.07, 0.07),
+    (0.20, 0.28, 0.22),
+    (0.72, 0.70, 0.62),
+    (0.17, 0.33, 0.55),
+    (0.30, 0.30, 0.31),
 )
 
 
@@ -50,10 +56,24 @@ def _profiles(kind: int) -> tuple[Float, Float]:
         body = [(-2.1, 0.22), *nose, (-2.14, 0.98), (-2.2, 0.6)]
         cabin = [(-2.1, 0.9), (1.1, 0.9), (0.3, 1.38), (0.0, 1.46), (-1.7, 1.47), (-1.85, 1.4)]
     else:
-        body = [(-2.3, 0.25), (2.1, 0.22), (2.25, 0.35), (2.25, 0.7), (2.0, 0.95),
-                (1.6, 1.12), (-2.33, 1.1), (-2.35, 0.6)]
-        cabin = [(-2.33, 1.05), (1.6, 1.05), (0.95, 1.75), (0.7, 1.93), (-2.1, 1.95),
-                 (-2.28, 1.85)]
+        body = [
+            (-2.3, 0.25),
+            (2.1, 0.22),
+            (2.25, 0.35),
+            (2.25, 0.7),
+            (2.0, 0.95),
+            (1.6, 1.12),
+            (-2.33, 1.1),
+            (-2.35, 0.6),
+        ]
+        cabin = [
+            (-2.33, 1.05),
+            (1.6, 1.05),
+            (0.95, 1.75),
+            (0.7, 1.93),
+            (-2.1, 1.95),
+            (-2.28, 1.85),
+        ]
     return rounded(np.array(body, float)), rounded(np.array(cabin, float))
 
 
@@ -129,10 +149,12 @@ def _body_around(rng: Rng, body: Float, half_m: float) -> Canvas:
     canvas.rgb *= (0.7 + 0.3 * np.clip((y - 0.2) / 0.5, 0, 1))[..., None]
     canvas.fill((y < 0.36) & (side < 9), (36, 36, 38), 0)
     canvas.fill(front & (np.abs(y - 0.56) < 0.07) & (side < 0.42), (24, 24, 26), 0)
-    canvas.fill(front & (np.abs(y - 0.63) < 0.075) & (side > 0.47) & (side < 0.8),
-                (228, 230, 226), 0)
-    canvas.fill(front & (np.abs(y - 0.64) < 0.04) & (side > 0.55) & (side < 0.66),
-                (120, 124, 126), 0)
+    canvas.fill(
+        front & (np.abs(y - 0.63) < 0.075) & (side > 0.47) & (side < 0.8), (228, 230, 226), 0
+    )
+    canvas.fill(
+        front & (np.abs(y - 0.64) < 0.04) & (side > 0.55) & (side < 0.66), (120, 124, 126), 0
+    )
     canvas.fill(back & (np.abs(y - 0.76) < 0.10) & (side > 0.6), (158, 18, 16), 0)
     canvas.fill(back & (np.abs(y - 0.76) < 0.03) & (side > 0.64), (226, 170, 160), 0)
     canvas.fill(back & (np.abs(y - 0.5) < 0.012) & (side < 9), (60, 60, 60), 0.4)

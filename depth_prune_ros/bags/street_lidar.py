@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from depth_prune_ros.bags.street_render import cast
 from depth_prune_ros.bags.street_render import GridRays
 from depth_prune_ros.bags.street_render import Pose
 from depth_prune_ros.bags.street_shapes import Float
 from depth_prune_ros.bags.street_shapes import Scene
 from depth_prune_ros.bags.street_textures import Array
+import numpy as np
 
 RANGE_M = 80.0
 NOISE_M = 0.02

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
 from depth_prune_ros.bags.street_paint import smooth_step
 from depth_prune_ros.bags.street_shapes import Float
 from depth_prune_ros.bags.street_shapes import Place
 from depth_prune_ros.bags.street_shapes import Scene
 from depth_prune_ros.bags.street_textures import Array
 from depth_prune_ros.bags.street_textures import Rng
+import numpy as np
+from numpy.typing import NDArray
 
 SHADOW_START_M = (-16.0, -8.0)  # x and z where the shadow layer begins
 SHADOW_WIDE_M = 32.0
@@ -85,8 +84,9 @@ def mover_shadow(
     """Return how much sun and how much sky a moving car leaves to points of the ground."""
     dx, dz = x - np.float32(mover.x), z - np.float32(mover.z + mover.speed * time_s)
     lean = (light.direction / light.direction[1] * 0.45).astype(np.float32)
-    sun = _soft_box(dx + lean[0], dz + lean[2],
-                    (0.85 + abs(float(lean[0])), 2.0 + abs(float(lean[2])), 0.22))
+    sun = _soft_box(
+        dx + lean[0], dz + lean[2], (0.85 + abs(float(lean[0])), 2.0 + abs(float(lean[2])), 0.22)
+    )
     return 1 - sun, 1 - np.float32(0.82) * _soft_box(dx, dz, (0.85, 2.1, 0.4))
 
 
@@ -140,7 +140,7 @@ def _solid_shadows(scene: Scene, direction: Float, long_m: float) -> NDArray[np.
         n, along = scene.normals[faces], scene.normals[faces] @ direction
         enter, leave = np.float64(0), np.float64(np.inf)
         for i in np.flatnonzero(np.abs(along) > 1e-9):
-            t = (scene.offsets[faces][i] - n[i, 0] * x[:, where[1]] - n[i, 2] * z[where[0]])
+            t = scene.offsets[faces][i] - n[i, 0] * x[:, where[1]] - n[i, 2] * z[where[0]]
             t = t / along[i]
             if along[i] < 0:
                 enter = np.maximum(enter, t)
@@ -183,9 +183,7 @@ def _blur(image: Array, reach: int) -> Array:
     return image
 
 
-def shadow_layer(
-    scene: Scene, light: Light, dapple: Array, long_m: float
-) -> NDArray[np.uint8]:
+def shadow_layer(scene: Scene, light: Light, dapple: Array, long_m: float) -> NDArray[np.uint8]:
     """
     Return the ground's shadows as a texture: red is the sun left, green the open sky left.
 

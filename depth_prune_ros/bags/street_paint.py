@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
-
 from depth_prune_ros.bags.street_textures import Array
 from depth_prune_ros.bags.street_textures import AtlasBuilder
 from depth_prune_ros.bags.street_textures import Canvas
 from depth_prune_ros.bags.street_textures import fractal
 from depth_prune_ros.bags.street_textures import Rng
+import numpy as np
+from numpy.typing import NDArray
 
 Rgb = tuple[float, float, float]
 STOREY_M = 3.0
+WALLS = (
+    (0.95, 0.92, 0.84),
+    (0.90, 0.84, 0.70),
+    (0.86, 0.74, 0.62),
+    (0.75, 0.52, 0.42),
+    (0.82, 0.83, 0.84),
+    (0.95, 0.95, 0.93),
+    (0.72, 0.74, 0.66),
+    (0.62, 0.44, 0.36),
+)
+ROOFS = ((0.62, 0.33, 0.24), (0.50, 0.27, 0.20), (0.33, 0.32, 0.34), (0.45, 0.38, 0.33))
 
 
 def _grain(rng: Rng, size: int, grey: float, fine: float, coarse: float) -> Canvas:

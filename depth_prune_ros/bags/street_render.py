@@ -10,12 +10,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
 from depth_prune_ros.bags.street_shapes import Float
 from depth_prune_ros.bags.street_shapes import Scene
 from depth_prune_ros.bags.street_textures import Array
+import numpy as np
+from numpy.typing import NDArray
 
 SKY = -1
 NEAR_M = 1.5  # nothing nearer than this is in sight
@@ -62,8 +61,13 @@ class GridRays:
 class ListRays:
     """Any rays: u and v [K, N], grouped around the N marked pixels of a grid of rays."""
 
-    def __init__(self, u: Array, v: Array, grid: GridRays | None = None,
-                 marked: NDArray[np.bool_] | None = None) -> None:
+    def __init__(
+        self,
+        u: Array,
+        v: Array,
+        grid: GridRays | None = None,
+        marked: NDArray[np.bool_] | None = None,
+    ) -> None:
         """Keep the rays; with a grid, only rays at the pixels inside bounds are selected."""
         self.u, self.v, self.shape = u, v, u.shape
         self._grid, self._index = grid, np.zeros((0, 0), np.int64)

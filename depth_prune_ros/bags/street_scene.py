@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from dataclasses import field
 
-import numpy as np
-from numpy.typing import ArrayLike
-
 from depth_prune_ros.bags.street_cars import add_car
 from depth_prune_ros.bags.street_cars import car_models
 from depth_prune_ros.bags.street_cars import CarModel
 from depth_prune_ros.bags.street_paint import paint_all
+from depth_prune_ros.bags.street_paint import ROOFS
 from depth_prune_ros.bags.street_paint import STOREY_M
+from depth_prune_ros.bags.street_paint import WALLS
 from depth_prune_ros.bags.street_shapes import FLOOR
 from depth_prune_ros.bags.street_shapes import Look
 from depth_prune_ros.bags.street_shapes import Place
@@ -21,13 +20,10 @@ from depth_prune_ros.bags.street_shapes import Scene
 from depth_prune_ros.bags.street_shapes import SceneBuilder
 from depth_prune_ros.bags.street_textures import AtlasBuilder
 from depth_prune_ros.bags.street_textures import Rng
+import numpy as np
+from numpy.typing import ArrayLike
 
 STOREYS = (2, 2, 2, 3, 3, 4, 4, 5)
-WALLS = (
-    (0.95, 0.92, 0.84), (0.90, 0.84, 0.70), (0.86, 0.74, 0.62), (0.75, 0.52, 0.42),
-    (0.82, 0.83, 0.84), (0.95, 0.95, 0.93), (0.72, 0.74, 0.66), (0.62, 0.44, 0.36),
-)
-ROOFS = ((0.62, 0.33, 0.24), (0.50, 0.27, 0.20), (0.33, 0.32, 0.34), (0.45, 0.38, 0.33))
 
 
 @dataclass(frozen=True)
@@ -65,9 +61,7 @@ class Layout:
     scene: SceneBuilder = field(default_factory=SceneBuilder)
     movers: list[Place] = field(default_factory=list)
 
-    def look(
-        self, name: str, tint: ArrayLike, tile: tuple[float, float], kind: int = 0
-    ) -> Look:
+    def look(self, name: str, tint: ArrayLike, tile: tuple[float, float], kind: int = 0) -> Look:
         """Return a tiled look with a slightly random tint."""
         rgb = np.broadcast_to(np.array(tint, float), 3) * self.rng.uniform(0.93, 1.07)
         return Look(self.atlas[name], (rgb[0], rgb[1], rgb[2]), tile, kind=kind)
@@ -193,8 +187,12 @@ def tree(lay: Layout, x: float, z: float, height_m: float, leaves: int) -> None:
     """Add a tree: a trunk and a crown of many small bunches of leaves."""
     rng = lay.rng
     green = np.array([0.44, 0.58, 0.24]) * rng.uniform(0.7, 1.1) + rng.normal(0, 0.035, 3)
-    lay.scene.pole(0.022 * height_m, 0.6 * height_m, Place(x, 0, z),
-                   lay.look('bark', (0.62, 0.52, 0.42), (0.6, 1.0)))
+    lay.scene.pole(
+        0.022 * height_m,
+        0.6 * height_m,
+        Place(x, 0, z),
+        lay.look('bark', (0.62, 0.52, 0.42), (0.6, 1.0)),
+    )
     half = np.array([0.27, 0.33, 0.27]) * height_m * rng.uniform(0.85, 1.1, 3)
     for _ in range(leaves):
         at = rng.normal(0, 1, 3)
@@ -273,8 +271,9 @@ def _cars(lay: Layout, speed: float) -> None:
     towards = rng.uniform(-12, -7)
     starts += [(-1, z + rng.uniform(-8, 8), towards) for z in (32, 80, 150)]
     for hand, z, speed in starts:
-        place = Place(hand * road.lane_m * 0.5 + rng.normal(0, 0.1), 0, z,
-                      0.0 if hand > 0 else np.pi, speed)
+        place = Place(
+            hand * road.lane_m * 0.5 + rng.normal(0, 0.1), 0, z, 0.0 if hand > 0 else np.pi, speed
+        )
         lay.movers.append(place)
         add_car(lay.scene, rng, lay.cars[rng.integers(len(lay.cars))], place)
 

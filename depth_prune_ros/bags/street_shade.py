@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
 from depth_prune_ros.bags.street_light import Light
 from depth_prune_ros.bags.street_light import mover_shadow
 from depth_prune_ros.bags.street_light import SHADOW_START_M
@@ -20,6 +17,8 @@ from depth_prune_ros.bags.street_shapes import ROAD
 from depth_prune_ros.bags.street_shapes import Scene
 from depth_prune_ros.bags.street_textures import Array
 from depth_prune_ros.bags.street_textures import Atlas
+import numpy as np
+from numpy.typing import NDArray
 
 CHUNK = 1 << 15  # rays shaded at a time: the working set stays in the cache
 
@@ -69,9 +68,9 @@ class Shader:
         offsets = scene.offsets + scene.normals[:, 2] * scene.face_speed * time_s
         distance = offsets - scene.normals @ pose.origin
         slope = (scene.normals @ pose.rotation) / np.where(distance == 0, 1, distance)[:, None]
-        self.table = np.concatenate(
-            [start, axes[:, 0], axes[:, 1], slope[:, :2]], axis=1
-        ).astype(np.float32)
+        self.table = np.concatenate([start, axes[:, 0], axes[:, 1], slope[:, :2]], axis=1).astype(
+            np.float32
+        )
         looks = scene.looks
         self.layer = np.array([k.layer for k in looks], np.int32)
         self.tint = np.array([k.tint for k in looks], np.float32)
@@ -289,5 +288,3 @@ def _comb(x: Array, width: Array, period: float, on: float) -> Array:
 
     part: Array = (area(x + width / 2) - area(x - width / 2)) / width
     return part
-
-

@@ -142,8 +142,9 @@ class SceneBuilder:
         ends = np.repeat([-half_m, half_m], len(profile))
         corners = np.stack([ends, np.tile(profile[:, 1], 2), np.tile(profile[:, 0], 2)], axis=1)
         listed = around if isinstance(around, list) else [around] * len(profile)
-        self._add(normals, local_offsets + normals @ at, [*listed, sides, sides],
-                  place.move(corners))
+        self._add(
+            normals, local_offsets + normals @ at, [*listed, sides, sides], place.move(corners)
+        )
         rows = _edge_mapping(profile, edge, length, half_m, listed)
         wide, tall = sides.tile_m or tuple(high - low)
         end = [[0, 0, 1 / wide, -low[0] / wide], [0, 1 / tall, 0, -low[1] / tall]]
@@ -170,8 +171,10 @@ class SceneBuilder:
         corners = np.concatenate([ring * radius_m, ring * radius_m + [0, height_m, 0]]) + at
         self._add(normals, offsets, [look] * 10, corners)
         wide, tall = look.tile_m or (1.0, 1.0)
-        rows = [[[-n[2] / wide, 0, n[0] / wide, i / 8], [0, 1 / tall, 0, 0]]
-                for i, n in enumerate(normals)]
+        rows = [
+            [[-n[2] / wide, 0, n[0] / wide, i / 8], [0, 1 / tall, 0, 0]]
+            for i, n in enumerate(normals)
+        ]
         self.mapping.append(_to_world(np.array(rows), Place(*at), at))
         self.speed.append(place.speed)
 

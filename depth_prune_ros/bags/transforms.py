@@ -6,10 +6,9 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Any
 
+from depth_prune_ros.bags.reading import Stamped
 import numpy as np
 from numpy.typing import NDArray
-
-from depth_prune_ros.bags.reading import Stamped
 
 Matrix = NDArray[np.float64]
 TOPIC = '/tf_static'

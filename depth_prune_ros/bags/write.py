@@ -12,6 +12,9 @@ from typing import Any
 from typing import Final
 
 import cv2
+from depth_prune_ros.bags.transforms import quaternion
+from depth_prune_ros.core.camera import Intrinsics
+from depth_prune_ros.core.errors import BagError
 import numpy as np
 from numpy.typing import NDArray
 from rosbags.interfaces import Connection
@@ -25,10 +28,6 @@ from rosbags.rosbag2 import StoragePlugin
 from rosbags.rosbag2 import Writer
 from rosbags.typesys import get_typestore
 from rosbags.typesys import Stores
-
-from depth_prune_ros.bags.transforms import quaternion
-from depth_prune_ros.core.camera import Intrinsics
-from depth_prune_ros.core.errors import BagError
 
 STORAGES = {'mcap': StoragePlugin.MCAP, 'sqlite3': StoragePlugin.SQLITE3}
 IMAGES = ('raw', 'jpeg', 'png')

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from depth_prune_ros.core.errors import CameraError
 import numpy as np
 from numpy.typing import NDArray
-
-from depth_prune_ros.core.errors import CameraError
 
 Float = NDArray[np.float32]
 

@@ -6,15 +6,14 @@ import hashlib
 from pathlib import Path
 import time
 
-import numpy as np
-from numpy.typing import NDArray
-import onnxruntime as ort
-
 from depth_prune_ros.core.camera import depth_from_disparity
 from depth_prune_ros.core.card import METADATA_KEY
 from depth_prune_ros.core.card import ModelCard
 from depth_prune_ros.core.errors import ModelError
 from depth_prune_ros.core.images import resize_image
+import numpy as np
+from numpy.typing import NDArray
+import onnxruntime as ort
 
 Float = NDArray[np.float32]
 Bytes = NDArray[np.uint8]

@@ -11,10 +11,9 @@ from collections.abc import Callable
 from typing import Any
 
 import cv2
+from depth_prune_ros.core.errors import ImageError
 import numpy as np
 from numpy.typing import NDArray
-
-from depth_prune_ros.core.errors import ImageError
 
 Bytes = NDArray[np.uint8]
 Pixels = NDArray[Any]

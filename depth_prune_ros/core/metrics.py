@@ -13,12 +13,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 import cv2
-import numpy as np
-from numpy.typing import NDArray
-
 from depth_prune_ros.core.camera import depth_from_disparity
 from depth_prune_ros.core.errors import ConfigError
 from depth_prune_ros.core.errors import ImageError
+import numpy as np
+from numpy.typing import NDArray
 
 Float = NDArray[np.float32]
 Mask = NDArray[np.bool_]

@@ -15,9 +15,6 @@ import time
 from typing import Any
 from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
 from depth_prune_ros.bags.frames import Frame
 from depth_prune_ros.bags.reading import open_bag
 from depth_prune_ros.bags.reading import read_messages
@@ -33,6 +30,8 @@ from depth_prune_ros.core.metrics import mean_metrics
 from depth_prune_ros.core.metrics import Protocol
 from depth_prune_ros.core.metrics import resize_disparity
 from depth_prune_ros.core.metrics import valid_pixels
+import numpy as np
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from depth_prune_ros.core.engine import DepthEngine

@@ -8,13 +8,12 @@ import os
 from pathlib import Path
 
 import cv2
-import numpy as np
-from numpy.typing import NDArray
-
 from depth_prune_ros.bags.frames import Frame
 from depth_prune_ros.core.camera import disparity_from_depth
 from depth_prune_ros.core.errors import ConfigError
 from depth_prune_ros.core.metrics import resize_disparity
+import numpy as np
+from numpy.typing import NDArray
 
 Float = NDArray[np.float32]
 Bytes = NDArray[np.uint8]

@@ -11,12 +11,11 @@ import math
 from pathlib import Path
 
 import cv2
-import jinja2
-
 from depth_prune_ros.evaluation.evaluate import Result
 from depth_prune_ros.evaluation.pictures import Shot
 from depth_prune_ros.evaluation.pictures import write_file
 from depth_prune_ros.evaluation.pictures import write_png
+import jinja2
 
 _PICTURE_BYTES = 4_000_000
 _QUALITIES = (88, 70, 50, 30)

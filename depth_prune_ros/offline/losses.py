@@ -69,7 +69,9 @@ def stereo_loss(
     predictions: list[Tensor], views: tuple[Tensor, Tensor], ratio: Tensor
 ) -> dict[str, Tensor]:
     """
-    MonoDepth's loss (Godard et al., CVPR 2017, equations 1 to 5), summed over the scales.
+    Compare the views as MonoDepth does (Godard et al., CVPR 2017, equations 1 to 5).
+
+    Each term is summed over the scales.
 
     :param predictions: left and right disparities [N, 2, h, w], finest first
     :param views: left and right images [N, 3, H, W]
@@ -141,7 +143,7 @@ def _blocks(x: Tensor) -> Tensor:
 
 
 def smoothness(disparity: Tensor, image: Tensor) -> Tensor:
-    """Edge-aware first-order smoothness (equation 3), the mean over pixels."""
+    """Return the edge-aware first-order gradient (equation 3), the mean over pixels."""
     total = disparity.new_zeros(())
     for axis in (2, 3):
         edges = image.diff(dim=axis).abs().mean(1, keepdim=True)

@@ -72,7 +72,7 @@ class NodeProcess:
 
     @property
     def last_line(self) -> str:
-        """The last line the node wrote."""
+        """Return the last line the node wrote."""
         lines = [line for line in self.log.splitlines() if line.strip()]
         return lines[-1].strip() if lines else 'nothing was logged'
 

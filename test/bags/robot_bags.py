@@ -157,8 +157,8 @@ class RobotBag:
         """Write a .bag file (ROS 1) or a folder (ROS 2); returns its path."""
         ordered = sorted(self.messages, key=lambda message: message[0])
         connections: dict[str, Any] = {}
-        writer: Any = Writer1(path) if self.ros1 else Writer2(
-            path, version=9, storage_plugin=storage
+        writer: Any = (
+            Writer1(path) if self.ros1 else Writer2(path, version=9, storage_plugin=storage)
         )
         serialize = self.store.serialize_ros1 if self.ros1 else self.store.serialize_cdr
         with writer:

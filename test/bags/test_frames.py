@@ -6,14 +6,6 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-import kitti_folders as folders
-import numpy as np
-from numpy.typing import NDArray
-import pytest
-from robot_bags import RobotBag
-from robot_bags import SECOND
-from robot_bags import START_NS
-
 from depth_prune_ros.bags.frames import find_topics
 from depth_prune_ros.bags.frames import Frame
 from depth_prune_ros.bags.frames import read_frames
@@ -21,6 +13,13 @@ from depth_prune_ros.bags.frames import Topics
 from depth_prune_ros.bags.kitti import kitti_to_bag
 from depth_prune_ros.core.errors import BagError
 from depth_prune_ros.core.errors import CameraError
+import kitti_folders as folders
+import numpy as np
+from numpy.typing import NDArray
+import pytest
+from robot_bags import RobotBag
+from robot_bags import SECOND
+from robot_bags import START_NS
 
 
 def drawn(uvz: NDArray[np.float64], height: int, width: int) -> NDArray[np.float64]:
@@ -100,7 +99,8 @@ def test_real_drive_0002(kitti: Path, tmp_path: Path, storage: str, images: str)
 
 
 def synthetic(tmp_path: Path, **options: str) -> Path:
-    kitti_to_bag(folders.raw_drive(tmp_path), tmp_path / 'bag', **options)  # type: ignore[arg-type]
+    drive = folders.raw_drive(tmp_path)
+    kitti_to_bag(drive, tmp_path / 'bag', **options)  # type: ignore[arg-type]
     return tmp_path / 'bag'
 
 

@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+from depth_prune_ros.bags.kitti import kitti_to_bag
+from depth_prune_ros.core.errors import BagError
 import kitti_folders as folders
 import numpy as np
 from numpy.typing import NDArray
 import pytest
 from rosbags.highlevel import AnyReader
-
-from depth_prune_ros.bags.kitti import kitti_to_bag
-from depth_prune_ros.core.errors import BagError
 
 
 def messages(bag: Path) -> dict[str, list[Any]]:
@@ -126,9 +125,7 @@ def test_the_right_camera_carries_the_baseline(
 
 @pytest.mark.parametrize('images', ['raw', 'png'])
 @pytest.mark.parametrize('storage', ['mcap', 'sqlite3'])
-def test_pictures_come_through_in_their_colours(
-    tmp_path: Path, images: str, storage: str
-) -> None:
+def test_pictures_come_through_in_their_colours(tmp_path: Path, images: str, storage: str) -> None:
     drive = folders.raw_drive(tmp_path, cameras=(0, 2), lidar=False)
     kitti_to_bag(drive, tmp_path / 'bag', storage=storage, images=images)
     found = messages(tmp_path / 'bag')

@@ -5,18 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from depth_prune_ros.bags.messages import cloud_points
+from depth_prune_ros.bags.reading import open_bag
+from depth_prune_ros.bags.reading import read_messages
+from depth_prune_ros.bags.transforms import StaticTransforms
+from depth_prune_ros.core.errors import BagError
 import numpy as np
 from numpy.typing import NDArray
 import pytest
 from robot_bags import RobotBag
 from robot_bags import SECOND
 from robot_bags import START_NS
-
-from depth_prune_ros.bags.messages import cloud_points
-from depth_prune_ros.bags.reading import open_bag
-from depth_prune_ros.bags.reading import read_messages
-from depth_prune_ros.bags.transforms import StaticTransforms
-from depth_prune_ros.core.errors import BagError
 
 LAYOUTS = {
     'velodyne': {'names': ['x', 'y', 'z', 'i'], 'formats': ['<f4'] * 4},

@@ -5,20 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 import weakref
 
+from depth_prune_ros.bags.pairing import pair
+from depth_prune_ros.bags.reading import Stamped
 from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
-
-from depth_prune_ros.bags.pairing import pair
-from depth_prune_ros.bags.reading import Stamped
 
 MS = 10**6
 
 
 def stream(topic: str, *stamps_ms: float, late_ms: float = 0) -> list[Stamped]:
-    return [
-        Stamped(topic, round(t * MS), round((t + late_ms) * MS), None) for t in stamps_ms
-    ]
+    return [Stamped(topic, round(t * MS), round((t + late_ms) * MS), None) for t in stamps_ms]
 
 
 def paired(*streams: list[Stamped], tolerance_ms: float = 50) -> list[tuple[float, float | None]]:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 import shutil
 
+from depth_prune_ros.bags.frames import read_frames
+from depth_prune_ros.core.errors import BagError
 import pytest
 from robot_bags import RobotBag
 from robot_bags import SECOND
 from robot_bags import START_NS
 from rosbags.rosbag2 import StoragePlugin
-
-from depth_prune_ros.bags.frames import read_frames
-from depth_prune_ros.core.errors import BagError
 
 
 def test_a_folder_of_several_files_without_metadata_is_one_bag(tmp_path: Path) -> None:

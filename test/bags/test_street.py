@@ -8,12 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import numpy as np
-import pytest
-from rosbags.highlevel import AnyReader
-from rosbags.typesys import get_typestore
-from rosbags.typesys import Stores
-
 from depth_prune_ros.bags.street import render_street
 from depth_prune_ros.bags.street import Renderer
 from depth_prune_ros.bags.street import Street
@@ -25,6 +19,11 @@ from depth_prune_ros.core.camera import depth_to_points
 from depth_prune_ros.core.camera import points_to_depth
 from depth_prune_ros.core.errors import BagError
 from depth_prune_ros.core.errors import ConfigError
+import numpy as np
+import pytest
+from rosbags.highlevel import AnyReader
+from rosbags.typesys import get_typestore
+from rosbags.typesys import Stores
 
 STREET = Street(seed=3, frames=2, width=480, height=144)
 TINY = Street(seed=5, frames=2, width=64, height=24, height_m=1.5)

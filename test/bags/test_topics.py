@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from depth_prune_ros.bags.topics import choose_topics
 from depth_prune_ros.bags.topics import CLOUD
 from depth_prune_ros.bags.topics import COMPRESSED
@@ -13,6 +11,7 @@ from depth_prune_ros.bags.topics import INFO
 from depth_prune_ros.bags.topics import RAW
 from depth_prune_ros.bags.topics import Topics
 from depth_prune_ros.core.errors import BagError
+import pytest
 
 BAG = Path('some.bag')
 

@@ -6,6 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+from depth_prune_ros.bags.transforms import quaternion
+from depth_prune_ros.bags.write import BagWriter
+from depth_prune_ros.bags.write import Transform
+from depth_prune_ros.core.camera import Intrinsics
+from depth_prune_ros.core.errors import BagError
 from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -15,12 +20,6 @@ from numpy.typing import NDArray
 import pytest
 from rosbags.highlevel import AnyReader
 from rosbags.interfaces import QosDurability
-
-from depth_prune_ros.bags.transforms import quaternion
-from depth_prune_ros.bags.write import BagWriter
-from depth_prune_ros.bags.write import Transform
-from depth_prune_ros.core.camera import Intrinsics
-from depth_prune_ros.core.errors import BagError
 
 STAMP_NS = 1_317_042_164_327_963_904
 CAMERA = Intrinsics(width=6, height=4, fx=5.0, fy=5.5, cx=2.5, cy=1.5)

@@ -9,18 +9,17 @@ from types import SimpleNamespace
 from typing import Any
 
 import cv2
+from depth_prune_ros.core.errors import ImageError
+from depth_prune_ros.core.images import compressed_to_rgb
+from depth_prune_ros.core.images import image_to_depth
+from depth_prune_ros.core.images import image_to_rgb
+from depth_prune_ros.core.images import resize_image
 from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
 import numpy as np
 from numpy.typing import NDArray
 import pytest
-
-from depth_prune_ros.core.errors import ImageError
-from depth_prune_ros.core.images import compressed_to_rgb
-from depth_prune_ros.core.images import image_to_depth
-from depth_prune_ros.core.images import image_to_rgb
-from depth_prune_ros.core.images import resize_image
 
 BYTES_PER_PIXEL = {
     'rgb8': 3,

@@ -5,13 +5,6 @@ from __future__ import annotations
 from dataclasses import asdict
 import math
 
-from hypothesis import given
-from hypothesis import settings
-from hypothesis import strategies as st
-import numpy as np
-from numpy.typing import NDArray
-import pytest
-
 from depth_prune_ros.core.camera import disparity_from_depth
 from depth_prune_ros.core.errors import ConfigError
 from depth_prune_ros.core.errors import ImageError
@@ -28,6 +21,12 @@ from depth_prune_ros.core.metrics import Protocol
 from depth_prune_ros.core.metrics import protocol
 from depth_prune_ros.core.metrics import resize_disparity
 from depth_prune_ros.core.metrics import valid_pixels
+from hypothesis import given
+from hypothesis import settings
+from hypothesis import strategies as st
+import numpy as np
+from numpy.typing import NDArray
+import pytest
 
 BASELINE_M = 0.5
 FX_OVER_WIDTH = 0.6
@@ -159,9 +158,7 @@ def test_frame_clips_to_the_cap() -> None:
 def test_no_disparity_counts_as_infinitely_far() -> None:
     gt = np.full((1, 2), 40, np.float32)
     for nothing in (np.nan, 0, -0.1):
-        found = evaluate_frame(
-            gt, f32(0.3 / 40, nothing)[None], BASELINE_M, FX_OVER_WIDTH, PLAIN
-        )
+        found = evaluate_frame(gt, f32(0.3 / 40, nothing)[None], BASELINE_M, FX_OVER_WIDTH, PLAIN)
         assert found is not None
         assert found.abs_rel == pytest.approx((0 + 1) / 2, abs=1e-6)
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from depth_prune_ros.core.engine import DepthEngine
 from evaluation_scenes import write_red_model
 import pytest
-
-from depth_prune_ros.core.engine import DepthEngine
 
 
 @pytest.fixture(scope='session')

@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from depth_prune_ros.bags.frames import Frame
+from depth_prune_ros.core.camera import Intrinsics
+from depth_prune_ros.core.card import METADATA_KEY
+from depth_prune_ros.core.card import ModelCard
 import numpy as np
 from numpy.typing import NDArray
 import onnx
@@ -14,11 +18,6 @@ from rosbags.rosbag2 import StoragePlugin
 from rosbags.rosbag2 import Writer
 from rosbags.typesys import get_typestore
 from rosbags.typesys import Stores
-
-from depth_prune_ros.bags.frames import Frame
-from depth_prune_ros.core.camera import Intrinsics
-from depth_prune_ros.core.card import METADATA_KEY
-from depth_prune_ros.core.card import ModelCard
 
 BASELINE_M = 0.5
 FX_OVER_WIDTH = 0.6

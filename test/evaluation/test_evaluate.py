@@ -6,17 +6,6 @@ from dataclasses import replace
 import json
 from pathlib import Path
 
-from evaluation_scenes import BASELINE_M
-from evaluation_scenes import CARD
-from evaluation_scenes import depth_of
-from evaluation_scenes import frame
-from evaluation_scenes import FX_OVER_WIDTH
-from evaluation_scenes import START_NS
-from evaluation_scenes import write_depth_bag
-import numpy as np
-from numpy.typing import NDArray
-import pytest
-
 from depth_prune_ros.bags.frames import Frame
 from depth_prune_ros.core.camera import depth_from_disparity
 from depth_prune_ros.core.engine import DepthEngine
@@ -27,6 +16,16 @@ from depth_prune_ros.evaluation.evaluate import evaluate_depth_topic
 from depth_prune_ros.evaluation.evaluate import evaluate_model
 from depth_prune_ros.evaluation.evaluate import latency_percentiles
 from depth_prune_ros.evaluation.evaluate import read_depth_topic
+from evaluation_scenes import BASELINE_M
+from evaluation_scenes import CARD
+from evaluation_scenes import depth_of
+from evaluation_scenes import frame
+from evaluation_scenes import FX_OVER_WIDTH
+from evaluation_scenes import START_NS
+from evaluation_scenes import write_depth_bag
+import numpy as np
+from numpy.typing import NDArray
+import pytest
 
 Float = NDArray[np.float32]
 

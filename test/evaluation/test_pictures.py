@@ -5,12 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import cv2
-from evaluation_scenes import frame
-from evaluation_scenes import START_NS
-import numpy as np
-from numpy.typing import NDArray
-import pytest
-
 from depth_prune_ros.core.camera import points_to_depth
 from depth_prune_ros.core.errors import ConfigError
 from depth_prune_ros.core.errors import DepthPruneError
@@ -22,6 +16,11 @@ from depth_prune_ros.evaluation.pictures import Gallery
 from depth_prune_ros.evaluation.pictures import spread
 from depth_prune_ros.evaluation.pictures import strip
 from depth_prune_ros.evaluation.pictures import write_png
+from evaluation_scenes import frame
+from evaluation_scenes import START_NS
+import numpy as np
+from numpy.typing import NDArray
+import pytest
 
 BLUE, YELLOW, RED = (49, 54, 149), (255, 255, 191), (165, 0, 38)
 GREY = (58, 60, 66)
@@ -149,9 +148,7 @@ def test_folder_that_cannot_be_written(tmp_path: Path) -> None:
     assert '\n' not in str(caught.value)
 
 
-def test_failed_write_leaves_the_old_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / 'picture.png'
     write_png(path, np.zeros((2, 2, 3), np.uint8))
     before = path.read_bytes()

@@ -11,13 +11,6 @@ from typing import Any
 from xml.etree import ElementTree
 
 import cv2
-from evaluation_scenes import CARD
-from evaluation_scenes import frame
-from evaluation_scenes import START_NS
-import numpy as np
-from numpy.typing import NDArray
-import pytest
-
 from depth_prune_ros.core.engine import DepthEngine
 from depth_prune_ros.core.errors import ConfigError
 from depth_prune_ros.core.metrics import PLAIN
@@ -29,6 +22,12 @@ from depth_prune_ros.evaluation.pictures import Shot
 from depth_prune_ros.evaluation.report import plot
 from depth_prune_ros.evaluation.report import table
 from depth_prune_ros.evaluation.report import write_report
+from evaluation_scenes import CARD
+from evaluation_scenes import frame
+from evaluation_scenes import START_NS
+import numpy as np
+from numpy.typing import NDArray
+import pytest
 
 
 @pytest.fixture
@@ -90,9 +89,7 @@ def test_report_folder(judged: tuple[Result, tuple[Shot, ...]], tmp_path: Path) 
     assert 'prefers-color-scheme: dark' in text
 
 
-def test_page_needs_no_network(
-    judged: tuple[Result, tuple[Shot, ...]], tmp_path: Path
-) -> None:
+def test_page_needs_no_network(judged: tuple[Result, tuple[Shot, ...]], tmp_path: Path) -> None:
     text = write_report(tmp_path, *judged).read_text(encoding='utf-8')
     assert not re.search(r'https?://|<script|<link|@import|url\(', text)
     images = re.findall(r'src="data:image/jpeg;base64,([^"]+)"', text)
