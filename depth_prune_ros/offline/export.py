@@ -6,6 +6,7 @@ from dataclasses import replace
 import os
 from pathlib import Path
 import tempfile
+import warnings
 
 from depth_prune_ros.core.card import METADATA_KEY
 from depth_prune_ros.core.card import ModelCard
@@ -98,15 +99,18 @@ def make_card(checkpoint: Checkpoint, network: DepthNetwork, name: str) -> Model
 
 def _write(deployed: Deployed, card: ModelCard, path: Path) -> None:
     image = torch.zeros(1, card.input_height, card.input_width, 3, dtype=torch.uint8)
-    torch.onnx.export(
-        deployed,
-        (image,),
-        str(path),
-        input_names=['image'],
-        output_names=['disparity'],
-        opset_version=17,
-        dynamo=False,
-    )
+    with warnings.catch_warnings():
+        # The exporter that torch prefers needs onnxscript and gives the same graph.
+        warnings.simplefilter('ignore', DeprecationWarning)
+        torch.onnx.export(
+            deployed,
+            (image,),
+            str(path),
+            input_names=['image'],
+            output_names=['disparity'],
+            opset_version=17,
+            dynamo=False,
+        )
     _set_card(path, card)
 
 

@@ -214,7 +214,7 @@ def validate(
     """Return the mean Eigen-protocol metrics of a network over frames with measured depth."""
     rows: list[DepthMetrics] = []
     for frame in frames:
-        image = torch.from_numpy(resize_image(frame.left, size[1], size[0]))
+        image = torch.tensor(resize_image(frame.left, size[1], size[0]))
         with torch.no_grad():
             disparity = network(image.permute(2, 0, 1)[None].float() / 255)[0][0, 0].numpy()
         if frame.depth is None:
