@@ -122,10 +122,14 @@ class Masks:
             mask.grad = None
 
     def choose(self, step: int, steps: int) -> None:
-        """Follow the schedule: at the steps that are due, choose the filters that stay."""
-        pressure = self._pressure
-        due = step >= pressure.warmup and step % pressure.every == 0
-        if not due and step != steps - 1:
+        """
+        Follow the schedule: at the steps that are due, choose the filters that stay.
+
+        After the ramp the masks stay as they are: the statistics of batch norm behind a filter
+        that comes back begin at zero and need some steps.
+        """
+        start, end = self._ramp(steps)
+        if not start <= step <= end or (step % self._pressure.every and step != end):
             return
         kept, self.strength = self._select(self._target(step, steps))
         for group, mask in self.masks.items():
@@ -145,10 +149,14 @@ class Masks:
     def _target(self, step: int, steps: int) -> float:
         """Return the cost due at a step: from dense to the budget, geometrically."""
         dense = self._cost({group: len(mask) for group, mask in self.masks.items()})
-        start = self._pressure.warmup
-        end = max(start + 1, min(steps - 1, round(steps * self._pressure.ramp)))
-        done = 1.0 if step >= steps - 1 else min(1.0, max(0.0, (step - start) / (end - start)))
+        start, end = self._ramp(steps)
+        done = (step - start) / (end - start) if end > start else 1.0
         return dense * math.exp(done * math.log(self._budget.amount / dense))
+
+    def _ramp(self, steps: int) -> tuple[int, int]:
+        """Return the first and the last step at which filters are chosen."""
+        end = min(steps - 1, round(steps * self._pressure.ramp))
+        return min(self._pressure.warmup, end), end
 
     def _select(self, target: float) -> tuple[Kept, float]:
         """Return the filters with s_i > lambda * c_i, and lambda, such that the cost fits."""

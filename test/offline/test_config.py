@@ -1,0 +1,81 @@
+"""Configurations: wrong ones are named by key, in one line; ours load."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from depth_prune_ros.core.errors import ConfigError
+from depth_prune_ros.offline.config import read_config
+from depth_prune_ros.offline.config import TrainConfig
+from depth_prune_ros.offline.networks.catalogue import NETWORKS
+import pydantic
+import pytest
+
+OURS = sorted((Path(__file__).resolve().parents[2] / 'config').glob('train_*.yaml'))
+
+
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [
+        ('stepz: 5', 'stepz: Extra inputs are not permitted, found 5'),
+        ('losses: {ssim: 1}', 'losses.ssim: Extra inputs are not permitted, found 1'),
+        ('steps: many', "steps: Input should be a valid integer.*, found 'many'"),
+        ('steps: 0', 'steps: Input should be greater than or equal to 1, found 0'),
+        ('augment: {crop: 0}', 'augment.crop: Input should be greater than 0, found 0'),
+        ('prune: {floor: 1.5}', r'prune\.floor: Input should be less than or equal to 1'),
+        ('baseline_m: -0.5', r'baseline_m: Input should be greater than 0, found -0\.5'),
+        ('shares: {street*: some}', r'shares\.street\*: Input should be a valid number'),
+        ('seed: -1', 'seed: Input should be greater than or equal to 0, found -1'),
+        ('shares: {street*: 0}', r'shares\.street\*: Input should be greater than 0, found 0'),
+        ('- steps', 'Input should be a valid dictionary'),
+        ('steps: [', 'expected YAML, found: while parsing'),
+        ('a: b: c', 'expected YAML, found: mapping values are not allowed here'),
+    ],
+)
+def test_wrong_ones(text: str, message: str, tmp_path: Path) -> None:
+    file = tmp_path / 'train.yaml'
+    file.write_text(text)
+    with pytest.raises(ConfigError, match=message) as caught:
+        read_config(file)
+    assert str(caught.value).startswith(f'{file}: ')
+    assert '\n' not in str(caught.value)
+
+
+def test_no_text_at_all(tmp_path: Path) -> None:
+    (tmp_path / 'model.yaml').write_bytes(b'\xff\xfe\x00')
+    with pytest.raises(ConfigError, match='model.yaml: expected YAML, found: ') as caught:
+        read_config(tmp_path / 'model.yaml')
+    assert '\n' not in str(caught.value)
+
+
+def test_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(
+        ConfigError, match='none.yaml: expected a configuration file, found: No such'
+    ):
+        read_config(tmp_path / 'none.yaml')
+
+
+def test_defaults(tmp_path: Path) -> None:
+    (tmp_path / 'empty.yaml').write_text('# nothing\n')
+    assert read_config(None) == read_config(tmp_path / 'empty.yaml') == TrainConfig()
+
+
+def test_values_arrive(tmp_path: Path) -> None:
+    file = tmp_path / 'train.yaml'
+    file.write_text('steps: 7\nlearning_rate: 3e-4\nshares: {street*: 0.25}\nprune: {every: 2}\n')
+    config = read_config(file)
+    assert (config.steps, config.learning_rate, config.prune.every) == (7, 3e-4, 2)
+    assert config.shares == {'street*': 0.25}
+    with pytest.raises(pydantic.ValidationError, match='frozen'):
+        config.steps = 8  # type: ignore[misc]
+
+
+def test_there_are_configurations() -> None:
+    assert OURS
+
+
+@pytest.mark.parametrize('file', OURS, ids=lambda file: file.name)
+def test_ours_load_and_fit_their_network(file: Path) -> None:
+    config = read_config(file)
+    multiple = NETWORKS[config.network].multiple
+    assert config.height % multiple == config.width % multiple == 0

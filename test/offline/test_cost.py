@@ -1,0 +1,95 @@
+"""Cost: the closed form against modules that are counted while they compute."""
+
+from __future__ import annotations
+
+from depth_prune_ros.core.errors import ConfigError
+from depth_prune_ros.offline.cost import Budget
+from depth_prune_ros.offline.cost import Cost
+from depth_prune_ros.offline.cost import cost
+from depth_prune_ros.offline.cost import filter_costs
+from depth_prune_ros.offline.cost import parse_budget
+from depth_prune_ros.offline.networks.base import DepthNetwork
+import pytest
+from tiny_networks import random_widths
+from tiny_networks import shapes_only
+import torch
+from torch import nn
+from torch import Tensor
+
+DENSE = Cost(params=1000.0, macs=8000.0)
+
+
+def _counted(network: DepthNetwork, height: int, width: int) -> Cost:
+    """Count a forward pass: each convolution's weights, once an output pixel."""
+    macs = 0
+
+    def count(conv: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        nonlocal macs
+        weight = conv.get_parameter('weight')
+        macs += weight.numel() * output.shape[2] * output.shape[3]
+
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            module.register_forward_hook(count)
+    network.eval()(torch.zeros(1, 3, height, width, device='meta'))
+    return Cost(params=sum(p.numel() for p in network.parameters()), macs=macs)
+
+
+@pytest.mark.parametrize('seed', [None, 0, 1, 2])
+@pytest.mark.parametrize(
+    ('name', 'height', 'width'), [('mobilenet', 64, 96), ('monodepth_vgg', 128, 256)]
+)
+def test_closed_form_equals_counting(name: str, height: int, width: int, seed: int | None) -> None:
+    widths = None if seed is None else random_widths(name, seed)
+    network = shapes_only(name, widths)
+    assert cost(network.layers, network.widths, height * width) == _counted(network, height, width)
+
+
+def test_paper_macs() -> None:
+    """The dense network at 256x512: 14.97 GMACs."""
+    network = shapes_only('monodepth_vgg')
+    assert round(cost(network.layers, network.widths, 256 * 512).macs / 1e9, 2) == 14.97
+
+
+@pytest.mark.parametrize('measure', ['params', 'macs'])
+def test_filter_costs_are_what_a_narrower_network_saves(measure: str) -> None:
+    widths = dict.fromkeys(shapes_only('mobilenet').widths, 3)
+    network = shapes_only('mobilenet', widths)
+    found = filter_costs(network.layers, widths, 64 * 64, measure)
+    assert set(found) == set(widths)
+    whole = _counted(network, 64, 64).of(measure)
+    for group in ('stem', 'block5', 'stage3', 'iconv2'):
+        narrower = shapes_only('mobilenet', {**widths, group: 2})
+        assert found[group] == whole - _counted(narrower, 64, 64).of(measure)
+
+
+@pytest.mark.parametrize(
+    ('text', 'budget'),
+    [
+        ('macs=0.25', Budget('macs', 2000.0)),
+        ('params=0.5', Budget('params', 500.0)),
+        ('params=250', Budget('params', 250.0)),
+        ('macs=1', Budget('macs', 8000.0)),
+    ],
+)
+def test_budgets(text: str, budget: Budget) -> None:
+    assert parse_budget(text, DENSE) == budget
+
+
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [
+        ('macs', 'such as macs=0.2'),
+        ('macs=', 'such as macs=0.2'),
+        ('macs=few', 'such as macs=0.2'),
+        ('macs=0', 'such as macs=0.2'),
+        ('macs=-0.5', 'such as macs=0.2'),
+        ('macs=nan', 'such as macs=0.2'),
+        ('filters=0.5', 'such as macs=0.2'),
+        ('params=1001', 'at most the dense 1000 params'),
+        ('macs=inf', 'at most the dense 8000 macs'),
+    ],
+)
+def test_impossible_budgets(text: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=f"{message}.*, found '{text}'"):
+        parse_budget(text, DENSE)

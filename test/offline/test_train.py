@@ -1,0 +1,212 @@
+"""The training loop: its steps, its rate, and how it stops and goes on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from depth_prune_ros.bags.frames import Frame
+from depth_prune_ros.core.camera import Intrinsics
+from depth_prune_ros.core.errors import CheckpointError
+from depth_prune_ros.core.errors import TrainingError
+from depth_prune_ros.offline import checkpoint as checkpoints
+from depth_prune_ros.offline.config import AugmentConfig
+from depth_prune_ros.offline.config import LossConfig
+from depth_prune_ros.offline.config import TrainConfig
+from depth_prune_ros.offline.cost import Budget
+from depth_prune_ros.offline.dataset import Dataset
+from depth_prune_ros.offline.dataset import load_samples
+from depth_prune_ros.offline.masks import Masks
+from depth_prune_ros.offline.masks import Pressure
+from depth_prune_ros.offline.networks.base import DepthNetwork
+from depth_prune_ros.offline.networks.catalogue import build
+from depth_prune_ros.offline.train import learning_rate
+from depth_prune_ros.offline.train import Progress
+from depth_prune_ros.offline.train import Trainer
+from depth_prune_ros.offline.train import validate
+import numpy as np
+import pytest
+from tiny_networks import narrow
+from tiny_networks import randomise
+import torch
+
+HEIGHT, WIDTH = 32, 64
+CAMERA = Intrinsics(WIDTH, HEIGHT, 48.0, 48.0, 31.5, 15.5)
+PLAIN = AugmentConfig(flip=0, colour=0, grey=0, crop=1)
+
+
+def _config(steps: int, **changes: object) -> TrainConfig:
+    values = {
+        'network': 'mobilenet',
+        'imagenet': False,
+        'height': HEIGHT,
+        'width': WIDTH,
+        'baseline_m': 0.5,
+        'steps': steps,
+        'batch': 2,
+        'bf16': False,
+        'checkpoint_every': 2,
+        'augment': PLAIN,
+    }
+    return TrainConfig.model_validate({**values, **changes})
+
+
+def _frames(count: int = 4, depth_m: float = 6.0) -> list[Frame]:
+    rng = np.random.default_rng(1)
+    depth = np.full((HEIGHT, WIDTH), depth_m, np.float32)
+    images = rng.integers(0, 256, (count, HEIGHT, WIDTH, 3), dtype=np.uint8)
+    return [Frame(i, image, CAMERA, depth=depth) for i, image in enumerate(images)]
+
+
+def _dataset() -> Dataset:
+    samples = load_samples(_frames(), (HEIGHT, WIDTH), 0.5)
+    return Dataset({'bag': samples}, {}, (HEIGHT, WIDTH), 0.5, PLAIN)
+
+
+def _network() -> DepthNetwork:
+    network = build('mobilenet', narrow('mobilenet', 3))
+    randomise(network, 5)
+    return network
+
+
+def _constant_network(disparity: float) -> DepthNetwork:
+    network = _network()
+    for level in range(1, 5):
+        head = network.get_submodule(f'decoder.disp{level}')
+        head.weight.data.zero_()
+        head.bias.data.fill_(float(np.log(disparity / (0.3 - disparity))))
+    return network.eval()
+
+
+def _train(config: TrainConfig, out: Path, teacher: DepthNetwork | None = None) -> list[Progress]:
+    seen: list[Progress] = []
+    trainer = Trainer(_network(), _dataset(), config, card={'baseline_m': 0.5}, teacher=teacher)
+    trainer.resume(out)
+    trainer.run(out, {}, seen.append)
+    return seen
+
+
+def test_learning_rate_by_hand() -> None:
+    """100 steps to 1: two rise (0.5, 1), then a cosine over 98, half-way at step 51."""
+    rates = [learning_rate(step, 100, 1.0) for step in range(100)]
+    assert rates[:3] == pytest.approx([0.5, 1.0, 1.0])
+    assert rates[51] == pytest.approx(0.5)
+    assert rates[2 + 98 // 4] == pytest.approx(0.5 * (1 + np.cos(np.pi * 24 / 98)))
+    assert 0 < rates[99] < 0.001
+    assert all(b <= a for a, b in zip(rates[1:], rates[2:], strict=False))
+    assert learning_rate(0, 1, 0.3) == pytest.approx(0.3)
+
+
+def test_every_step_is_reported(tmp_path: Path) -> None:
+    seen = _train(_config(3), tmp_path)
+    assert [(p.step, p.steps, p.share) for p in seen] == [(1, 3, 1.0), (2, 3, 1.0), (3, 3, 1.0)]
+    wanted = [learning_rate(step, 3, 3e-4) for step in range(3)]
+    assert [p.learning_rate for p in seen] == pytest.approx(wanted)
+    assert all(set(p.terms) == {'depth', 'task'} for p in seen)
+    assert all(p.terms['depth'] > 0 for p in seen)
+    last = checkpoints.load(tmp_path)
+    assert (last.step, last.card) == (3, {'baseline_m': 0.5})
+    assert last.config == _config(3).model_dump()
+
+
+def test_training_lowers_the_loss(tmp_path: Path) -> None:
+    seen = _train(_config(30, learning_rate=3e-2, checkpoint_every=100), tmp_path)
+    assert seen[-1].terms['task'] < 0.5 * seen[0].terms['task']
+
+
+def test_resumed_equals_uninterrupted(tmp_path: Path) -> None:
+    _train(_config(4), tmp_path / 'whole')
+    trainer = Trainer(_network(), _dataset(), _config(4), card={})
+
+    def stop(progress: Progress) -> None:
+        if progress.step == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        trainer.run(tmp_path / 'parts', {}, stop)
+    assert checkpoints.load(tmp_path / 'parts').step == 2
+    seen = _train(_config(4), tmp_path / 'parts')
+    assert [p.step for p in seen] == [3, 4]
+    whole, parts = (checkpoints.load(tmp_path / run) for run in ('whole', 'parts'))
+    start = _network().state_dict()
+    assert any(not torch.equal(v, start[k]) for k, v in whole.weights.items())
+    for key, value in whole.weights.items():
+        torch.testing.assert_close(parts.weights[key], value, rtol=0, atol=0)
+
+
+def test_another_run_is_not_gone_on_from(tmp_path: Path) -> None:
+    _train(_config(1), tmp_path)
+    wider = build('mobilenet', {**narrow('mobilenet', 3), 'iconv1': 4})
+    masked = _network()
+    masks = Masks(masked, Budget('params', 1e9), HEIGHT * WIDTH, Pressure())
+    for network, given in ((wider, None), (masked, masks)):
+        other = Trainer(network, _dataset(), _config(2), card={}, masks=given)
+        with pytest.raises(CheckpointError, match='expected a run of this very training, found'):
+            other.resume(tmp_path)
+    checkpoints.save(tmp_path, checkpoints.load(tmp_path))
+    with pytest.raises(CheckpointError, match='name another --out'):
+        Trainer(_network(), _dataset(), _config(2), card={}).resume(tmp_path)
+
+
+def test_a_finished_run_does_no_more(tmp_path: Path) -> None:
+    _train(_config(2), tmp_path)
+    before = checkpoints.load(tmp_path)
+    assert _train(_config(2), tmp_path) == []
+    after = checkpoints.load(tmp_path).weights
+    assert all(torch.equal(after[k], v) for k, v in before.weights.items())
+
+
+def test_a_loss_that_is_not_finite_stops(tmp_path: Path) -> None:
+    network = _network()
+    network.get_parameter('decoder.disp1.bias').data.fill_(float('nan'))
+    trainer = Trainer(network, _dataset(), _config(2), card={})
+    with pytest.raises(
+        TrainingError, match='finite loss at step 0, found nan; lower learning_rate'
+    ):
+        trainer.run(tmp_path, {}, lambda _: None)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_teacher_is_distilled(tmp_path: Path) -> None:
+    """With distillation alone the student comes to the teacher's disparity."""
+    losses = LossConfig(photometric=0, smoothness=0, consistency=0, depth=0, distillation=1)
+    config = _config(40, losses=losses, learning_rate=3e-2, checkpoint_every=100)
+    seen = _train(config, tmp_path, teacher=_constant_network(0.2))
+    assert seen[0].terms['task'] == 0
+    assert seen[-1].terms['distillation'] < 0.3 * seen[0].terms['distillation']
+    other = _train(_config(1, losses=LossConfig(distillation=0)), tmp_path / 'off', _network())
+    assert 'distillation' not in other[0].terms
+
+
+def test_validation_by_hand() -> None:
+    """A constant disparity of 0.05 is 7.5 m: 25 % beyond a plane at 6 m, whatever the image."""
+    found = validate(_constant_network(0.05), _frames(2), (HEIGHT, WIDTH), 0.5)
+    depth = 0.5 * 48 / WIDTH / 0.05
+    assert found.abs_rel == pytest.approx((depth - 6) / 6, rel=1e-4)
+    assert found.rmse == pytest.approx(depth - 6, rel=1e-4)
+    assert found.a2 == 1.0
+
+
+def test_validation_takes_images_of_the_network_size_as_bags_give_them() -> None:
+    """Such an image is the message's own memory, which cannot be written to."""
+    writable, frozen = _frames(1), _frames(1)
+    frozen[0].left.flags.writeable = False
+    found, wanted = (
+        validate(_network().eval(), frames, (HEIGHT, WIDTH), 0.5) for frames in (frozen, writable)
+    )
+    assert found == wanted
+
+
+def test_validation_is_reported_and_kept(tmp_path: Path) -> None:
+    seen: list[Progress] = []
+    trainer = Trainer(_network(), _dataset(), _config(3, validate_every=2), card={})
+
+    def report(progress: Progress) -> None:
+        seen.append(progress)
+        assert trainer.network.training
+
+    trainer.run(tmp_path, {'hall': _frames(1)}, report)
+    assert [set(p.validation) for p in seen] == [set(), {'hall'}, {'hall'}]
+    last = checkpoints.load(tmp_path)
+    again = validate(last.build(), _frames(1), (HEIGHT, WIDTH), 0.5)
+    assert last.card['metrics']['hall']['abs_rel'] == pytest.approx(again.abs_rel, rel=1e-5)
+    assert seen[-1].validation['hall'].abs_rel == pytest.approx(again.abs_rel, rel=1e-5)
