@@ -26,7 +26,8 @@ import numpy as np
 
 THREADS = 2
 ROUNDS = 9
-RUNS = 10
+RUNS = 20
+WARM_UP = 5
 HERE = Path(__file__).resolve().parent
 CHECKPOINTS = ('dense', 'params=0.2')
 DRIVES = ('0002', '0048', 'unknown')
@@ -61,16 +62,21 @@ def _times(files: dict[str, Path]) -> dict[str, np.ndarray]:
     found: dict[str, list[float]] = {name: [] for name in files}
     for _ in range(ROUNDS):
         for name, file in files.items():
-            engine = DepthEngine.load(file, threads=THREADS)
-            shape = (engine.card.input_height, engine.card.input_width, 3)
-            image = rng.integers(0, 256, shape, dtype=np.uint8)
-            runs = []
-            for _ in range(RUNS):
-                start = time.perf_counter()
-                engine.disparity(image)
-                runs.append((time.perf_counter() - start) * 1000)
-            found[name].append(float(np.median(runs)))
+            found[name].append(_median_ms(file, rng))
     return {name: np.array(values) for name, values in found.items()}
+
+
+def _median_ms(file: Path, rng: np.random.Generator) -> float:
+    """Load a model, let it warm up, and return the median of some inferences."""
+    engine = DepthEngine.load(file, threads=THREADS)
+    shape = (engine.card.input_height, engine.card.input_width, 3)
+    image = rng.integers(0, 256, shape, dtype=np.uint8)
+    runs = []
+    for _ in range(WARM_UP + RUNS):
+        start = time.perf_counter()
+        engine.disparity(image)
+        runs.append((time.perf_counter() - start) * 1000)
+    return float(np.median(runs[WARM_UP:]))
 
 
 def _errors(file: Path, folder: Path) -> dict[str, float]:

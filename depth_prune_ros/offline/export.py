@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 import os
 from pathlib import Path
@@ -28,9 +29,12 @@ class Deployed(nn.Module):
     """The network as the node sees it: uint8 [1, H, W, 3] RGB to left disparity [1, H, W]."""
 
     def __init__(self, network: DepthNetwork) -> None:
-        """Wrap a network."""
+        """Wrap a copy of a network, its finest head without the right disparity."""
         super().__init__()
-        self.network = network
+        self.network = copy.deepcopy(network)
+        head = self.network.get_submodule('decoder.disp1')
+        head.weight = nn.Parameter(head.get_parameter('weight')[:1])
+        head.bias = nn.Parameter(head.get_parameter('bias')[:1])
         std, mean = torch.tensor(network.std), torch.tensor(network.mean)
         self.register_buffer('scale', (1 / (255 * std)).view(1, 3, 1, 1))
         self.register_buffer('shift', (mean / std).view(1, 3, 1, 1))
@@ -54,14 +58,15 @@ def export(checkpoint: Checkpoint, path: Path, name: str = '') -> ModelCard:
     if checkpoint.masks:
         msg = 'expected a compact checkpoint, found masks in it; first run: depth-prune compact'
         raise ModelError(msg)
-    deployed = Deployed(checkpoint.build()).eval()
-    card = make_card(checkpoint, deployed.network, name or path.stem)
+    network = checkpoint.build()
+    deployed = Deployed(network).eval()
+    card = make_card(checkpoint, network, name or path.stem)
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, partial = tempfile.mkstemp(prefix=f'.{path.name}.', suffix='.partial', dir=path.parent)
     os.close(handle)
     try:
         _write(deployed, card, Path(partial))
-        difference = _difference(deployed, Path(partial))
+        difference = _difference(network, Path(partial))
         if not difference <= TOLERANCE:
             msg = f'{path}: expected ONNX within {TOLERANCE:g} of torch, found {difference:.2g}'
             raise ModelError(msg)
@@ -122,7 +127,7 @@ def _set_card(path: Path, card: ModelCard) -> None:
     onnx.save(model, path)
 
 
-def _difference(deployed: Deployed, path: Path) -> float:
+def _difference(network: DepthNetwork, path: Path) -> float:
     """Return the largest relative difference between torch and core.engine on random images."""
     engine = DepthEngine.load(path)
     rng = np.random.default_rng(0)
@@ -131,7 +136,7 @@ def _difference(deployed: Deployed, path: Path) -> float:
     for _ in range(3):
         image = rng.integers(0, 256, shape, dtype=np.uint8)
         with torch.no_grad():
-            wanted = deployed.network(torch.from_numpy(image).permute(2, 0, 1)[None] / 255)
+            wanted = network(torch.from_numpy(image).permute(2, 0, 1)[None] / 255)
         wanted = wanted[0][0, 0].numpy()
         worst = max(worst, float((np.abs(engine.disparity(image) - wanted) / wanted).max()))
     return worst
