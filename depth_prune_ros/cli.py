@@ -72,6 +72,7 @@ def bag_street(
     seed: Annotated[int, typer.Option(help='Which street; the same seed, the same bag.')] = 0,
     frames: Annotated[int, typer.Option(help='How many moments, at 10 Hz.')] = 60,
     size: Annotated[str, typer.Option(help='Image width x height.')] = '960x288',
+    speed: Annotated[float, typer.Option(help='How fast the camera drives, m/s.')] = 8.0,
     storage: Storage = 'mcap',
     images: Images = 'raw',
 ) -> None:
@@ -84,7 +85,7 @@ def bag_street(
     from depth_prune_ros.bags.street import street_to_bag
 
     width, height = _size(size)
-    street = Street(seed=seed, frames=frames, width=width, height=height)
+    street = Street(seed=seed, frames=frames, width=width, height=height, speed_m_s=speed)
     with bars() as progress:
         street_to_bag(
             bag,

@@ -9,6 +9,7 @@ cost, masks and compaction follow from this declaration alone.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
@@ -135,16 +136,24 @@ class Decoder(nn.Module):
     Levels 4 to 1 have a head: 0.3 * sigmoid, two channels.
     """
 
-    def __init__(self, net: DepthNetwork, bottom: str, skips: Mapping[int, str]) -> None:
+    def __init__(
+        self,
+        net: DepthNetwork,
+        bottom: str,
+        skips: Mapping[int, str],
+        activation: Callable[[Tensor], Tensor] = functional.elu,
+    ) -> None:
         """
         Declare the decoder's layers in the network.
 
         :param net: the network the decoder belongs to, under the name ``decoder``
         :param bottom: group of the encoder's last features
         :param skips: level -> group of the encoder features at that level's output size
+        :param activation: behind every upconv and iconv; 0 at 0, so that it keeps a gate shut
         """
         super().__init__()
         self.skips = dict(skips)
+        self._activation = activation
         self.top = max(skips)
         below = bottom
         for level in range(self.top, 0, -1):
@@ -168,13 +177,14 @@ class Decoder(nn.Module):
         disparities: list[Tensor] = []
         for level in range(self.top, 0, -1):
             up, mix = f'upconv{level}', f'iconv{level}'
-            features = net.gate(functional.elu(self.get_submodule(up)(_double(features))), up)
+            features = net.gate(self._activation(self.get_submodule(up)(_double(features))), up)
             parts = [features]
             if level in skips:
                 parts.append(skips[level])
             if disparities:
                 parts.append(_double(disparities[-1]).to(features.dtype))
-            features = net.gate(functional.elu(self.get_submodule(mix)(torch.cat(parts, 1))), mix)
+            mixed = self.get_submodule(mix)(torch.cat(parts, 1))
+            features = net.gate(self._activation(mixed), mix)
             if level <= 4:
                 logits = self.get_submodule(f'disp{level}')(features)
                 disparities.append(0.3 * torch.sigmoid(logits.float()))

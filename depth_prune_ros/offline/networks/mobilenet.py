@@ -1,4 +1,9 @@
-"""MobileNetV2 (Sandler et al., CVPR 2018) as the encoder under MonoDepth's decoder."""
+"""
+MobileNetV2 (Sandler et al., CVPR 2018) as the encoder under MonoDepth's decoder.
+
+The decoder's activation is ReLU instead of MonoDepth's ELU: onnxruntime computes it within the
+convolution.
+"""
 
 from __future__ import annotations
 
@@ -126,7 +131,7 @@ class MobileNetDepth(DepthNetwork):
                 )
                 below = stream
             self._ends[len(self.blocks) - 1] = stream
-        self.decoder = Decoder(self, below, _SKIPS)
+        self.decoder = Decoder(self, below, _SKIPS, functional.relu)
 
     def predict(self, image: Tensor) -> list[Tensor]:
         """See :meth:`DepthNetwork.predict`."""
