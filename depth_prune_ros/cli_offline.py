@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from collections.abc import Iterator
+from collections.abc import Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
+from typing import Any
 from typing import TYPE_CHECKING
 
 from depth_prune_ros.cli_terminal import bars
@@ -52,9 +54,17 @@ def prune(
     run: Run,
     bags: Bags,
     out: Out,
-    budget: Annotated[str, typer.Option(help='What may stay: macs=0.2, params=0.2, macs=5e8.')],
+    budget: Annotated[
+        str, typer.Option(help='What may stay: macs=0.2, params=0.2, macs=5e8; none: no pressure.')
+    ],
     config: Config = None,
     val: Val = [],  # noqa: B006
+    multiple: Annotated[
+        int | None, typer.Option('--round', help='Widths in multiples of it, as in prune.round.')
+    ] = None,
+    form: Annotated[
+        str | None, typer.Option(help='budget, or paper: filters count alike, iconvs stay whole.')
+    ] = None,
 ) -> None:
     """
     Learn one mask per filter, jointly with the weights, down to a budget.
@@ -64,7 +74,8 @@ def prune(
     """
     from depth_prune_ros.offline import stages
 
-    with _training(bags, val, config) as (settings, data, report):
+    changes = {'round': multiple, 'form': form}
+    with _training(bags, val, config, changes) as (settings, data, report):
         last = stages.prune(settings, data, out, report, start=run, budget=budget)
     say(f'{last}: masked. Next: depth-prune compact {out} --out {out}_compact')
 
@@ -126,13 +137,16 @@ def add_offline_commands(app: typer.Typer) -> None:
 
 @contextmanager
 def _training(
-    bags: list[Path], val: list[Path], config: Path | None
+    bags: list[Path],
+    val: list[Path],
+    config: Path | None,
+    prune: Mapping[str, Any] | None = None,
 ) -> Iterator[tuple[TrainConfig, Data, Callable[[Progress], None]]]:
-    """Read configuration and bags, and show the training's progress."""
+    """Read configuration (with changes to its prune section) and bags, and show the progress."""
     from depth_prune_ros.offline.config import read_config
     from depth_prune_ros.offline.stages import read_data
 
-    settings = read_config(config)
+    settings = read_config(config, prune or {})
     with bars() as progress:
         data = read_data(bags, val, settings, lambda name, n: progress(f'reading {name}', n, 0))
 

@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 from depth_prune_ros.core.errors import MaskError
 from depth_prune_ros.offline.checkpoint import Checkpoint
 from depth_prune_ros.offline.networks.base import DepthNetwork
-from depth_prune_ros.offline.networks.base import Layer
-from depth_prune_ros.offline.networks.base import Source
-from depth_prune_ros.offline.networks.catalogue import build
+from depth_prune_ros.offline.networks.prunable import Layer
+from depth_prune_ros.offline.networks.prunable import Prunable
+from depth_prune_ros.offline.networks.prunable import Source
 import torch
 from torch import Tensor
 
 TOLERANCE = 1e-5
+Network = TypeVar('Network', bound=Prunable)
 
 
 def compact(checkpoint: Checkpoint, size: tuple[int, int]) -> Checkpoint:
@@ -34,9 +36,8 @@ def compact(checkpoint: Checkpoint, size: tuple[int, int]) -> Checkpoint:
         raise MaskError(msg)
     masked = checkpoint.build()
     masked.gates = {group: mask.float() for group, mask in masks.items()}
-    small = build(checkpoint.network, {group: int(mask.sum()) for group, mask in masks.items()})
-    small.load_state_dict(compact_weights(masked.layers, checkpoint.weights, masks))
-    difference = largest_difference(masked, small.eval(), size)
+    small = remove(masked, masks)
+    difference = largest_difference(masked, small, size)
     if difference > TOLERANCE:
         msg = (
             f'expected masked and compact {checkpoint.network} to agree to {TOLERANCE:g}, found '
@@ -52,6 +53,18 @@ def compact(checkpoint: Checkpoint, size: tuple[int, int]) -> Checkpoint:
         step=0,
         card={**checkpoint.card, 'parity': parity},
     )
+
+
+def remove(network: Network, kept: Mapping[str, Tensor]) -> Network:
+    """
+    Return a network of the same class with the kept filters only, in eval mode.
+
+    :param kept: group -> bool [width], True where the filter stays
+    :raises MaskError: an empty group
+    """
+    small = type(network)({group: int(mask.sum()) for group, mask in kept.items()})
+    small.load_state_dict(compact_weights(network.layers, network.state_dict(), kept))
+    return small.eval()
 
 
 def compact_weights(

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
+from typing import Any
+from typing import Literal
 
 from depth_prune_ros.core.errors import ConfigError
 from pydantic import BaseModel
@@ -47,6 +50,8 @@ class PruneConfig(_Strict):
     margin: float = Field(0.2, ge=0, description='advantage of a filter that is in')
     floor: float = Field(0.1, ge=0, le=1, description='smallest share of a group')
     floor_filters: int = Field(4, ge=1, description='smallest number of filters of a group')
+    round: int = Field(1, ge=1, description='widths come in multiples of it')
+    form: Literal['budget', 'paper'] = Field('budget', description='what a filter costs')
 
 
 class TrainConfig(_Strict):
@@ -76,14 +81,28 @@ class TrainConfig(_Strict):
     prune: PruneConfig = PruneConfig()
 
 
-def read_config(path: Path | None) -> TrainConfig:
+def read_config(path: Path | None, prune: Mapping[str, Any] | None = None) -> TrainConfig:
     """
     Read a YAML file; None gives the defaults.
 
+    :param prune: values of the prune section that stand above the file's; None leaves one alone
     :raises ConfigError: no such file, not YAML, or a key or value that does not fit
     """
-    if path is None:
-        return TrainConfig()
+    values = {} if path is None else _read_yaml(path)
+    changes = {key: value for key, value in (prune or {}).items() if value is not None}
+    section = values.get('prune') or {}
+    if changes and isinstance(section, dict):
+        values['prune'] = {**section, **changes}
+    try:
+        return TrainConfig.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = '.'.join(map(str, first['loc']))
+        msg = f'{path or "options"}: {key}: {first["msg"]}, found {first["input"]!r}'
+        raise ConfigError(msg) from error
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
     try:
         values = yaml.safe_load(path.read_text()) or {}
     except OSError as error:
@@ -92,10 +111,7 @@ def read_config(path: Path | None) -> TrainConfig:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         msg = f'{path}: expected YAML, found: {" ".join(str(error).split())}'
         raise ConfigError(msg) from error
-    try:
-        return TrainConfig.model_validate(values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = '.'.join(map(str, first['loc']))
-        msg = f'{path}: {key}: {first["msg"]}, found {first["input"]!r}'
-        raise ConfigError(msg) from error
+    if not isinstance(values, dict):
+        msg = f'{path}: expected keys and values, found {values!r}'
+        raise ConfigError(msg)
+    return values

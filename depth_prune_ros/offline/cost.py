@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
+import math
 
 from depth_prune_ros.core.errors import ConfigError
-from depth_prune_ros.offline.networks.base import Layer
-from depth_prune_ros.offline.networks.base import Source
+from depth_prune_ros.offline.networks.prunable import Layer
+from depth_prune_ros.offline.networks.prunable import Source
 
 MEASURES = ('params', 'macs')
 
@@ -61,20 +62,29 @@ class Budget:
     measure: str
     amount: float
 
+    @property
+    def free(self) -> bool:
+        """Return whether there is no pressure at all."""
+        return math.isinf(self.amount)
+
 
 def parse_budget(text: str, dense: Cost) -> Budget:
     """
     Read a budget such as ``macs=0.2`` (a ratio of the dense network) or ``params=500000``.
 
+    ``none`` is no pressure: the paper's L_task alone.
+
     :raises ConfigError: an unknown measure, or an amount that is no pruning
     """
+    if text == 'none':
+        return Budget('params', math.inf)
     measure, _, amount = text.partition('=')
     try:
         value = float(amount)
     except ValueError:
         value = 0.0
     if measure not in MEASURES or not value > 0:
-        msg = f'expected a budget such as macs=0.2 or params=500000, found {text!r}'
+        msg = f'expected a budget such as macs=0.2, params=500000 or none, found {text!r}'
         raise ConfigError(msg)
     whole = dense.of(measure)
     absolute = value * whole if value <= 1 else value

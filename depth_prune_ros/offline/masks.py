@@ -2,8 +2,9 @@
 One binary mask per filter, learned jointly over the whole network (the paper, section 3).
 
 The objective is L_total = L_task + lambda * C(masks), C being the cost the budget is in
-(parameters or MACs; the paper counts filters). A mask m_i in {0, 1} multiplies its filter's
-output, and its gradient passes straight through the threshold to a score s_i:
+(parameters or MACs; the paper counts filters; without pressure lambda is 0). A mask m_i in
+{0, 1} multiplies its filter's output, and its gradient passes straight through the threshold to
+a score s_i:
 
     s_i   <- running mean of  L(m_i = 0) - L(m_i = 1),
              estimated to second order from the straight-through gradient g_i = dL/dm_i:
@@ -29,8 +30,11 @@ from depth_prune_ros.core.errors import MaskError
 from depth_prune_ros.offline.cost import Budget
 from depth_prune_ros.offline.cost import cost
 from depth_prune_ros.offline.cost import filter_costs
-from depth_prune_ros.offline.networks.base import DepthNetwork
-from depth_prune_ros.offline.networks.base import Layer
+from depth_prune_ros.offline.networks.prunable import Layer
+from depth_prune_ros.offline.networks.prunable import Prunable
+from depth_prune_ros.offline.selection import blocks
+from depth_prune_ros.offline.selection import fill
+from depth_prune_ros.offline.selection import smallest_width
 import numpy as np
 from numpy.typing import NDArray
 import torch
@@ -52,6 +56,9 @@ class Pressure:
     :param margin: advantage of a filter that is in over one that is out
     :param floor: smallest share of a group that stays
     :param floor_filters: smallest number of filters of a group that stays
+    :param round: widths come in multiples of it (or stay whole)
+    :param form: 'budget' weighs a filter by what it costs; 'paper' counts filters and leaves
+        out the groups that the paper does not mask
     """
 
     ramp: float = 0.75
@@ -62,14 +69,14 @@ class Pressure:
     margin: float = 0.2
     floor: float = 0.1
     floor_filters: int = 4
+    round: int = 1
+    form: str = 'budget'
 
 
 class Masks:
     """The masks of a network and the scores behind them."""
 
-    def __init__(
-        self, network: DepthNetwork, budget: Budget, pixels: int, pressure: Pressure
-    ) -> None:
+    def __init__(self, network: Prunable, budget: Budget, pixels: int, pressure: Pressure) -> None:
         """
         Open every mask of the network.
 
@@ -84,7 +91,8 @@ class Masks:
         self.scores = {g: torch.zeros(w) for g, w in network.widths.items()}
         self.strength = 0.0
         network.gates = dict(self.masks)
-        smallest = self._cost({g: self._floor(w) for g, w in network.widths.items()})
+        self._floors = {group: self._floor(network, group) for group in network.widths}
+        smallest = self._cost(self._floors)
         if smallest > budget.amount:
             msg = (
                 f'expected a budget above {smallest:.0f} {budget.measure} (every group at its '
@@ -96,6 +104,10 @@ class Masks:
     def widths(self) -> dict[str, int]:
         """Return how many filters of each group are in."""
         return {group: int(mask.sum()) for group, mask in self.masks.items()}
+
+    def kept(self) -> dict[str, Tensor]:
+        """Return for each group which filters are in: bool [width]."""
+        return {group: mask.detach() > 0 for group, mask in self.masks.items()}
 
     def share(self) -> float:
         """Return the present cost as a share of the budget's measure of the dense network."""
@@ -148,6 +160,8 @@ class Masks:
 
     def _target(self, step: int, steps: int) -> float:
         """Return the cost due at a step: from dense to the budget, geometrically."""
+        if self._budget.free:
+            return self._budget.amount
         dense = self._cost({group: len(mask) for group, mask in self.masks.items()})
         start, end = self._ramp(steps)
         done = (step - start) / (end - start) if end > start else 1.0
@@ -160,71 +174,35 @@ class Masks:
 
     def _select(self, target: float) -> tuple[Kept, float]:
         """Return the filters with s_i > lambda * c_i, and lambda, such that the cost fits."""
-        costs = filter_costs(self._layers, self.widths, self._pixels, self._budget.measure)
-        groups = list(self.masks)
-        kept: Kept = {}
-        worth, where = [], []
-        for index, group in enumerate(groups):
+        orders, scores = {}, {}
+        for group, mask in self.masks.items():
             score = self.scores[group].numpy().astype(np.float64)
-            is_in = self.masks[group].detach().numpy() > 0
+            is_in = mask.detach().numpy() > 0
             score = np.where(is_in & (score > 0), score * (1 + self._pressure.margin), score)
-            ranked = np.argsort(-score, kind='stable')
-            floor = self._floor(len(score))
-            kept[group] = np.zeros(len(score), bool)
-            kept[group][ranked[:floor]] = True
-            rest = ranked[floor:]
-            worth.append(score[rest] / costs[group])
-            where.append(np.stack([np.full(len(rest), index), rest], 1))
-        values, places = np.concatenate(worth), np.concatenate(where)
-        order = np.argsort(-values, kind='stable')
-        count = self._fill(kept, groups, places[order], target)
-        strength = float(values[order[min(count, len(order) - 1)]]) if len(order) else 0.0
+            orders[group] = np.argsort(-score, kind='stable')
+            scores[group] = score[orders[group]]
+        ranked = blocks(scores, self._filter_costs(), self._floors, self._pressure.round)
+        if self._budget.free:
+            ranked = [block for block in ranked if block.worth > 0]
+        widths, strength = fill(self._floors, ranked, self._cost, target)
+        kept = {}
+        for group, order in orders.items():
+            kept[group] = np.zeros(len(order), bool)
+            kept[group][order[: widths[group]]] = True
         return kept, strength
 
-    def _fill(
-        self, kept: Kept, groups: list[str], ranked: NDArray[np.int64], target: float
-    ) -> int:
-        """
-        Take ranked filters while the cost fits, then whichever later ones still fit.
+    def _filter_costs(self) -> dict[str, float]:
+        """Return c_i by group; in the paper's form, and without pressure, filters count alike."""
+        if self._pressure.form == 'paper' or self._budget.free:
+            return dict.fromkeys(self.masks, 1.0)
+        return filter_costs(self._layers, self.widths, self._pixels, self._budget.measure)
 
-        :return: how many were taken in rank order
-        """
-        widths = {group: int(chosen.sum()) for group, chosen in kept.items()}
-
-        def after(count: int) -> dict[str, int]:
-            more = np.bincount(ranked[:count, 0], minlength=len(groups))
-            return {g: widths[g] + int(n) for g, n in zip(groups, more, strict=True)}
-
-        low, high = 0, len(ranked)
-        while low < high:
-            middle = (low + high + 1) // 2
-            fits = self._cost(after(middle)) <= target
-            low, high = (middle, high) if fits else (low, middle - 1)
-        for index, channel in ranked[:low]:
-            kept[groups[index]][channel] = True
-        self._fit_rest(kept, groups, ranked[low:], target)
-        return low
-
-    def _fit_rest(
-        self, kept: Kept, groups: list[str], ranked: NDArray[np.int64], target: float
-    ) -> None:
-        """Use up what the budget leaves: filters in rank order whose own cost still fits."""
-        widths = {group: int(chosen.sum()) for group, chosen in kept.items()}
-        too_big: set[int] = set()
-        for index, channel in ranked:
-            if index in too_big:
-                continue
-            wider = {**widths, groups[index]: widths[groups[index]] + 1}
-            if self._cost(wider) > target:
-                too_big.add(int(index))
-                continue
-            widths = wider
-            kept[groups[index]][channel] = True
-
-    def _floor(self, width: int) -> int:
-        return min(
-            width, max(self._pressure.floor_filters, math.ceil(width * self._pressure.floor))
-        )
+    def _floor(self, network: Prunable, group: str) -> int:
+        width = network.widths[group]
+        if self._pressure.form == 'paper' and group in network.unmasked_in_paper:
+            return width
+        pressure = self._pressure
+        return smallest_width(width, pressure.floor, pressure.floor_filters, pressure.round)
 
     def _cost(self, widths: Mapping[str, int]) -> float:
         return cost(self._layers, widths, self._pixels).of(self._budget.measure)

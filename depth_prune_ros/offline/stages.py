@@ -21,6 +21,7 @@ from depth_prune_ros.offline.config import TrainConfig
 from depth_prune_ros.offline.cost import Budget
 from depth_prune_ros.offline.cost import cost
 from depth_prune_ros.offline.cost import parse_budget
+from depth_prune_ros.offline.coupling import check_coupling
 from depth_prune_ros.offline.dataset import Dataset
 from depth_prune_ros.offline.dataset import load_samples
 from depth_prune_ros.offline.masks import Masks
@@ -128,6 +129,7 @@ def prune(
     before = checkpoints.load(start)
     network = before.build()
     _check_size(network, config)
+    check_coupling(network, torch.rand(1, 3, network.multiple, network.multiple))
     pixels = config.height * config.width
     masks = Masks(
         network,

@@ -27,7 +27,7 @@ OURS = sorted((Path(__file__).resolve().parents[2] / 'config').glob('train_*.yam
         ('shares: {street*: some}', r'shares\.street\*: Input should be a valid number'),
         ('seed: -1', 'seed: Input should be greater than or equal to 0, found -1'),
         ('shares: {street*: 0}', r'shares\.street\*: Input should be greater than 0, found 0'),
-        ('- steps', 'Input should be a valid dictionary'),
+        ('- steps', 'expected keys and values, found'),
         ('steps: [', 'expected YAML, found: while parsing'),
         ('a: b: c', 'expected YAML, found: mapping values are not allowed here'),
     ],
@@ -79,3 +79,16 @@ def test_ours_load_and_fit_their_network(file: Path) -> None:
     config = read_config(file)
     multiple = NETWORKS[config.network].multiple
     assert config.height % multiple == config.width % multiple == 0
+
+
+def test_what_the_command_says_stands_above_the_file(tmp_path: Path) -> None:
+    file = tmp_path / 'prune.yaml'
+    file.write_text('prune: {every: 2, round: 4}\n')
+    prune = read_config(file, {'round': 8, 'form': None}).prune
+    assert (prune.every, prune.round, prune.form) == (2, 8, 'budget')
+    assert read_config(None, {'form': 'paper'}).prune.form == 'paper'
+    with pytest.raises(ConfigError, match="^options: prune.form: .*, found 'papers'"):
+        read_config(None, {'form': 'papers'})
+    file.write_text('prune: [1]\n')
+    with pytest.raises(ConfigError, match=r'prune: .*, found \[1\]'):
+        read_config(file, {'round': 8})

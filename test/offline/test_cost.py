@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from depth_prune_ros.core.errors import ConfigError
 from depth_prune_ros.offline.cost import Budget
 from depth_prune_ros.offline.cost import Cost
@@ -70,6 +72,7 @@ def test_filter_costs_are_what_a_narrower_network_saves(measure: str) -> None:
         ('params=0.5', Budget('params', 500.0)),
         ('params=250', Budget('params', 250.0)),
         ('macs=1', Budget('macs', 8000.0)),
+        ('none', Budget('params', math.inf)),
     ],
 )
 def test_budgets(text: str, budget: Budget) -> None:
@@ -79,7 +82,7 @@ def test_budgets(text: str, budget: Budget) -> None:
 @pytest.mark.parametrize(
     ('text', 'message'),
     [
-        ('macs', 'such as macs=0.2'),
+        ('macs', 'such as macs=0.2, params=500000 or none'),
         ('macs=', 'such as macs=0.2'),
         ('macs=few', 'such as macs=0.2'),
         ('macs=0', 'such as macs=0.2'),

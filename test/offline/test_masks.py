@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 import math
 
 from depth_prune_ros.core.errors import MaskError
@@ -90,6 +91,47 @@ def test_dear_filters_need_higher_scores(measure: str) -> None:
     kept = set(saved) - lost
     assert lost
     assert min(saved[g] for g in lost) >= max(saved[g] for g in kept)
+
+
+@pytest.mark.parametrize('step', [8, 16])
+def test_widths_are_rounded_within_the_search(step: int) -> None:
+    pressure = replace(EAGER, round=step)
+    masks = _random_masks('mobilenet', 'macs', 0.4, pressure)
+    masks.choose(LAST_CHOICE, STEPS)
+    assert 0.396 <= masks.share() <= 0.4
+    for group, mask in masks.masks.items():
+        assert masks.widths[group] % step == 0 or masks.widths[group] == len(mask)
+        kept = mask.detach() > 0
+        assert kept.all() or masks.scores[group][kept].min() >= masks.scores[group][~kept].max()
+
+
+def test_the_papers_form_counts_filters_and_spares_the_iconvs() -> None:
+    """All scores alike: no filter is cheaper than another, whichever its cost."""
+    masks = _random_masks('monodepth_vgg', 'macs', 0.6, replace(EAGER, form='paper'))
+    rng = np.random.default_rng(0)
+    for score in masks.scores.values():
+        score.copy_(torch.from_numpy(rng.random(len(score)).astype(np.float32)))
+    masks.choose(LAST_CHOICE, STEPS)
+    shares = {group: masks.widths[group] / len(mask) for group, mask in masks.masks.items()}
+    assert {shares[f'iconv{level}'] for level in range(1, 8)} == {1.0}
+    masked = [share for group, share in shares.items() if not group.startswith('iconv')]
+    assert len(masked) == 21
+    wide = [share for g, share in shares.items() if len(masks.masks[g]) >= 256 and share < 1]
+    assert max(wide) - min(wide) < 0.12
+    assert 0.594 <= masks.share() <= 0.6
+
+
+def test_without_pressure_only_what_harms_goes() -> None:
+    network = shapes_only('mobilenet')
+    masks = Masks(network, Budget('params', math.inf), PIXELS, EAGER)
+    for group, score in masks.scores.items():
+        score.fill_(-1.0 if group == 'block3' else 1e-9)
+    masks.scores['stem'][5] = -1e-9
+    masks.choose(LAST_CHOICE, STEPS)
+    floor = math.ceil(0.1 * len(masks.masks['block3']))
+    lost = {'block3': len(masks.masks['block3']) - floor, 'stem': 1}
+    assert {g: len(m) - masks.widths[g] for g, m in masks.masks.items() if not m.all()} == lost
+    assert masks.masks['stem'].tolist()[5] == 0
 
 
 def test_heads_have_no_mask() -> None:

@@ -1,110 +1,31 @@
-"""
-What every prunable network declares: its groups of filters and the layers they tie together.
-
-A group is a set of filters that can only stay or go together, channel by channel: the terms of a
-residual sum, a depthwise convolution and the layer before it. A network names the group of
-every layer's output and the groups its input channels consist of (a concatenation has several);
-cost, masks and compaction follow from this declaration alone.
-"""
+"""The depth networks' common part: image to disparities, and MonoDepth's decoder."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import ClassVar
 
-from depth_prune_ros.core.errors import MaskError
+from depth_prune_ros.offline.networks.prunable import Layer
+from depth_prune_ros.offline.networks.prunable import Prunable
 import torch
 from torch import nn
 from torch import Tensor
 from torch.nn import functional
 
-Source = str | int
 
+class DepthNetwork(Prunable):
+    """An image in [0, 1] to left and right disparities at four scales."""
 
-@dataclass(frozen=True)
-class Layer:
-    """
-    One convolution and the groups it ties together.
-
-    :param conv: dotted name of the nn.Conv2d
-    :param inputs: groups that make up its input channels, in order; a number stands for that
-        many channels that are never masked (the image, an upsampled disparity)
-    :param output: group of its filters; a number for a head, which is never masked
-    :param stride: the input image's pixels per output pixel along one side
-    :param norm: dotted name of the nn.BatchNorm2d behind it, or ''
-    :param depthwise: one input channel per filter; inputs then equals (output,)
-    """
-
-    conv: str
-    inputs: tuple[Source, ...]
-    output: Source
-    kernel: int
-    stride: int
-    norm: str = ''
-    depthwise: bool = False
-
-
-class DepthNetwork(nn.Module):
-    """
-    An image in [0, 1] to left and right disparities at four scales.
-
-    :ivar widths: filters of every group
-    :ivar layers: every convolution with its groups, in the order of computation
-    :ivar gates: group -> mask [width]; where set, :meth:`gate` multiplies by it
-    """
-
-    name: ClassVar[str]
-    dense_widths: ClassVar[Mapping[str, int]]
     multiple: ClassVar[int]
     mean: ClassVar[tuple[float, float, float]] = (0.0, 0.0, 0.0)
     std: ClassVar[tuple[float, float, float]] = (1.0, 1.0, 1.0)
 
     def __init__(self, widths: Mapping[str, int] | None = None) -> None:
-        """
-        Build the network with the given widths; groups left out keep their dense width.
-
-        :raises MaskError: an unknown group, or a width below 1
-        """
-        super().__init__()
-        given = dict(widths or {})
-        unknown = sorted(set(given) - set(self.dense_widths))
-        if unknown:
-            groups = ', '.join(self.dense_widths)
-            msg = f'expected groups of {self.name} ({groups}), found {unknown[0]!r}'
-            raise MaskError(msg)
-        self.widths: dict[str, int] = {**self.dense_widths, **given}
-        empty = [group for group, width in self.widths.items() if width < 1]
-        if empty:
-            msg = f'expected at least one filter in group {empty[0]!r} of {self.name}, found 0'
-            raise MaskError(msg)
-        self.layers: list[Layer] = []
-        self.gates: dict[str, Tensor] = {}
+        """See :class:`Prunable`."""
+        super().__init__(widths)
         self.register_buffer('_mean', torch.tensor(self.mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer('_std', torch.tensor(self.std).view(1, 3, 1, 1), persistent=False)
-
-    def channels(self, *sources: Source) -> int:
-        """Return how many channels the given groups (or numbers) have together."""
-        return sum(s if isinstance(s, int) else self.widths[s] for s in sources)
-
-    def declare(self, layer: Layer, *, bias: bool, step: int = 1) -> nn.Conv2d:
-        """Record a layer and return its convolution, sized by the widths; step is its stride."""
-        self.layers.append(layer)
-        return nn.Conv2d(
-            self.channels(*layer.inputs),
-            self.channels(layer.output),
-            layer.kernel,
-            stride=step,
-            padding=layer.kernel // 2,
-            groups=self.channels(layer.output) if layer.depthwise else 1,
-            bias=bias,
-        )
-
-    def gate(self, features: Tensor, group: str) -> Tensor:
-        """Multiply features [N, width, H, W] by the group's mask, if it has one."""
-        mask = self.gates.get(group)
-        return features if mask is None else features * mask.to(features.dtype).view(1, -1, 1, 1)
 
     def normalise(self, image: Tensor) -> Tensor:
         """Bring an RGB image [N, 3, H, W] in [0, 1] to what the encoder was trained on."""
@@ -167,6 +88,7 @@ class Decoder(nn.Module):
             if level <= 4:
                 head = Layer(f'decoder.disp{level}', (mix,), 2, 3, stride)
                 self.add_module(f'disp{level}', net.declare(head, bias=True))
+            net.unmasked_in_paper.add(mix)
             below = mix
 
     def forward(

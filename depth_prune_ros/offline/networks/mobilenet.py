@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from depth_prune_ros.offline.networks.base import Decoder
 from depth_prune_ros.offline.networks.base import DepthNetwork
-from depth_prune_ros.offline.networks.base import Layer
+from depth_prune_ros.offline.networks.prunable import Layer
 from torch import nn
 from torch import Tensor
 from torch.nn import functional

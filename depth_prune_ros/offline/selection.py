@@ -1,0 +1,86 @@
+"""Which widths a budget buys: filters in the order of their worth, in blocks if wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+Widths = dict[str, int]
+Price = Callable[[Widths], float]
+
+
+@dataclass(frozen=True)
+class Block:
+    """
+    Filters of a group that come in together.
+
+    :param width: of the group once they are in
+    :param worth: their mean score per cost
+    """
+
+    group: str
+    width: int
+    worth: float
+
+
+def smallest_width(width: int, share: float, filters: int, step: int) -> int:
+    """Return a group's floor: a share of it, at least some filters, in whole steps."""
+    wanted = max(filters, math.ceil(width * share))
+    return min(width, step * math.ceil(wanted / step))
+
+
+def blocks(
+    scores: Mapping[str, NDArray[np.float64]],
+    costs: Mapping[str, float],
+    floors: Mapping[str, int],
+    step: int,
+) -> list[Block]:
+    """
+    Cut every group's filters above its floor into blocks, the worthiest block first.
+
+    :param scores: group -> its filters' scores, highest first
+    :param costs: group -> what one of its filters costs
+    :param step: filters of a block; the last one of a group may have fewer
+    """
+    found = []
+    for group, score in scores.items():
+        for start in range(floors[group], len(score), step):
+            part = score[start : start + step]
+            worth = float(part.mean()) / costs[group]
+            found.append(Block(group, start + len(part), worth))
+    return sorted(found, key=lambda block: -block.worth)
+
+
+def fill(
+    floors: Mapping[str, int], ranked: Sequence[Block], price: Price, target: float
+) -> tuple[Widths, float]:
+    """
+    Take ranked blocks while the cost fits, then whichever later ones still fit.
+
+    :param ranked: worthiest first, a group's own blocks in the order of their widths
+    :param price: cost of a network of these widths
+    :return: the widths, and the worth of the first block that did not fit (lambda)
+    """
+
+    def after(count: int) -> Widths:
+        return {**floors, **{block.group: block.width for block in ranked[:count]}}
+
+    low, high = 0, len(ranked)
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if price(after(middle)) <= target else (low, middle - 1)
+    widths = after(low)
+    too_big: set[str] = set()
+    for block in ranked[low:]:
+        wider = {**widths, block.group: block.width}
+        if block.group in too_big or price(wider) > target:
+            too_big.add(block.group)
+        else:
+            widths = wider
+    return widths, ranked[low].worth if low < len(ranked) else 0.0
