@@ -82,6 +82,7 @@ def save(run: Path, checkpoint: Checkpoint, training: Mapping[str, Any] | None =
         _write(partial, checkpoint, training)
         shutil.rmtree(final, ignore_errors=True)
         partial.rename(final)
+        _sync(run)
     except OSError as error:
         shutil.rmtree(partial, ignore_errors=True)
         msg = f'{final}: expected to write a checkpoint, found: {error.strerror or error}'
@@ -156,9 +157,17 @@ def _write(folder: Path, checkpoint: Checkpoint, training: Mapping[str, Any] | N
     if training is not None:
         torch.save(dict(training), folder / 'training.pt')
     (folder / 'checkpoint.json').write_text(json.dumps(about, indent=1))
-    for file in folder.iterdir():
-        with file.open('rb') as opened:
-            os.fsync(opened.fileno())
+    for path in (*folder.iterdir(), folder):
+        _sync(path)
+
+
+def _sync(path: Path) -> None:
+    """Have a file's content, or a folder's names, on the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _light(checkpoint: Checkpoint) -> Checkpoint:

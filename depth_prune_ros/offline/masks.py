@@ -118,7 +118,7 @@ class Masks:
         """
         Take the straight-through gradients of a backward pass into the scores.
 
-        :param loss: value of L_task the gradients belong to
+        :param loss: value the gradients belong to: L_task, and L_distillation where there is one
         :param batch: images it was averaged over
         """
         keep = 1 - 1 / self._pressure.memory

@@ -214,11 +214,11 @@ def validate(
     """Return the mean Eigen-protocol metrics of a network over frames with measured depth."""
     rows: list[DepthMetrics] = []
     for frame in frames:
+        if frame.depth is None:
+            continue
         image = torch.tensor(resize_image(frame.left, size[1], size[0]))
         with torch.no_grad():
             disparity = network(image.permute(2, 0, 1)[None].float() / 255)[0][0, 0].numpy()
-        if frame.depth is None:
-            continue
         scale = frame.camera.fx_over_width
         found = evaluate_frame(frame.depth, disparity, baseline_m, scale, EIGEN)
         if found is not None:
