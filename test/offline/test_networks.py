@@ -37,6 +37,11 @@ def test_dense_vgg_has_the_published_size() -> None:
     assert _parameters({}) == 31_600_072
 
 
+def test_dense_resnet_has_the_published_size() -> None:
+    network = shapes_only('monodepth_resnet50')
+    assert sum(p.numel() for p in network.parameters()) == 58_452_008
+
+
 @pytest.mark.parametrize(('listed', 'parameters'), [(EIGEN, 5_951_842), (KITTI, 4_346_663)])
 def test_pruned_vgg_has_the_published_size(listed: str, parameters: int) -> None:
     widths = dict(zip(MASKED, map(int, listed.split()), strict=True))
@@ -90,7 +95,9 @@ def test_group_without_filters() -> None:
 
 
 def test_unknown_network() -> None:
-    with pytest.raises(ConfigError, match="among mobilenet, monodepth_vgg, found 'resnet'"):
+    with pytest.raises(
+        ConfigError, match="among mobilenet, .*, monodepth_resnet50, found 'resnet'"
+    ):
         build('resnet')
 
 

@@ -14,7 +14,11 @@ import torch
 from torch import nn
 from torch import Tensor
 
-SIZES = {'mobilenet': (32, 64), 'monodepth_vgg': (128, 128)}
+SIZES = {
+    'mobilenet': (32, 64),
+    'monodepth_vgg': (128, 128),
+    'monodepth_resnet50': (64, 128),
+}
 
 
 def narrow(name: str, width: int = 4) -> dict[str, int]:
