@@ -57,6 +57,8 @@ LAYERS = {
     'offline': Layer(
         {'core', 'bags', 'evaluation'},
         {'torch', 'onnx', 'pydantic', 'yaml', 'safetensors'},
+        # quantisation and measured latency are of onnxruntime itself
+        {name: {'onnxruntime'} for name in ('int8.py', 'latency.py')},
     ),
     'ros': Layer(
         {'core'},
