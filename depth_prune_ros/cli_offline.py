@@ -60,7 +60,8 @@ def prune(
     config: Config = None,
     val: Val = [],  # noqa: B006
     multiple: Annotated[
-        int | None, typer.Option('--round', help='Widths in multiples of it, as in prune.round.')
+        int | None,
+        typer.Option('--round', help='Widths in multiples of it, as in prune.multiple.'),
     ] = None,
     form: Annotated[
         str | None, typer.Option(help='budget, or paper: filters count alike, iconvs stay whole.')
@@ -74,7 +75,7 @@ def prune(
     """
     from depth_prune_ros.offline import stages
 
-    changes = {'round': multiple, 'form': form}
+    changes = {'multiple': multiple, 'form': form}
     with _training(bags, val, config, changes) as (settings, data, report):
         last = stages.prune(settings, data, out, report, start=run, budget=budget)
     say(f'{last}: masked. Next: depth-prune compact {out} --out {out}_compact')
@@ -144,8 +145,10 @@ def _training(
 ) -> Iterator[tuple[TrainConfig, Data, Callable[[Progress], None]]]:
     """Read configuration (with changes to its prune section) and bags, and show the progress."""
     from depth_prune_ros.offline.config import read_config
+    from depth_prune_ros.offline.machine import keep_freed_memory
     from depth_prune_ros.offline.stages import read_data
 
+    keep_freed_memory()
     settings = read_config(config, prune or {})
     with bars() as progress:
         data = read_data(bags, val, settings, lambda name, n: progress(f'reading {name}', n, 0))

@@ -50,8 +50,10 @@ class PruneConfig(_Strict):
     margin: float = Field(0.2, ge=0, description='advantage of a filter that is in')
     floor: float = Field(0.1, ge=0, le=1, description='smallest share of a group')
     floor_filters: int = Field(4, ge=1, description='smallest number of filters of a group')
-    round: int = Field(1, ge=1, description='widths come in multiples of it')
-    form: Literal['budget', 'paper'] = Field('budget', description='what a filter costs')
+    multiple: int = Field(1, ge=1, description='widths come in multiples of it')
+    form: Literal['budget', 'params', 'macs', 'paper'] = Field(
+        'budget', description='what a filter costs: in the measure of the budget, or in another'
+    )
 
 
 class TrainConfig(_Strict):
@@ -68,7 +70,7 @@ class TrainConfig(_Strict):
     learning_rate: float = Field(3e-4, gt=0)
     weight_decay: float = Field(1e-2, ge=0)
     gradient_norm: float = Field(1.0, gt=0)
-    bf16: bool = True
+    bf16: bool | Literal['auto'] = Field('auto', description='auto: where it is faster')
     seed: int = Field(0, ge=0)
     checkpoint_every: int = Field(100, ge=1)
     validate_every: int = Field(200, ge=1)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
+from dataclasses import field
 import math
 
 from depth_prune_ros.core.errors import ConfigError
 from depth_prune_ros.offline.networks.prunable import Layer
 from depth_prune_ros.offline.networks.prunable import Source
 
-MEASURES = ('params', 'macs')
+Price = Callable[[Mapping[str, int]], float]
 
 
 @dataclass(frozen=True)
@@ -20,10 +22,6 @@ class Cost:
 
     params: float
     macs: float
-
-    def of(self, measure: str) -> float:
-        """Return the cost by name, 'params' or 'macs'."""
-        return self.params if measure == 'params' else self.macs
 
 
 def cost(layers: Sequence[Layer], widths: Mapping[str, int], pixels: int) -> Cost:
@@ -44,22 +42,42 @@ def cost(layers: Sequence[Layer], widths: Mapping[str, int], pixels: int) -> Cos
     return Cost(params=params, macs=macs)
 
 
-def filter_costs(
-    layers: Sequence[Layer], widths: Mapping[str, int], pixels: int, measure: str
-) -> dict[str, float]:
-    """Return for each group what one filter fewer saves at these widths."""
-    whole = cost(layers, widths, pixels).of(measure)
-    return {
-        group: whole - cost(layers, {**widths, group: width - 1}, pixels).of(measure)
-        for group, width in widths.items()
-    }
+@dataclass(frozen=True)
+class Measure:
+    """
+    What a network of given widths costs, in one unit.
+
+    :param name: 'params', 'macs', 'filters' or 'latency'
+    :param price: group -> filters, to an amount
+    """
+
+    name: str
+    price: Price = field(compare=False)
+
+    def per_filter(self, widths: Mapping[str, int]) -> dict[str, float]:
+        """Return for each group what one filter fewer saves at these widths."""
+        whole = self.price(widths)
+        return {
+            group: whole - self.price({**widths, group: width - 1})
+            for group, width in widths.items()
+        }
+
+
+def measures(layers: Sequence[Layer], pixels: int) -> dict[str, Measure]:
+    """Return by name what can be counted; 'filters' is the paper's measure."""
+    known = (
+        Measure('params', lambda widths: cost(layers, widths, pixels).params),
+        Measure('macs', lambda widths: cost(layers, widths, pixels).macs),
+        Measure('filters', lambda widths: float(sum(widths.values()))),
+    )
+    return {measure.name: measure for measure in known}
 
 
 @dataclass(frozen=True)
 class Budget:
-    """How much of the dense network may stay: a measure and an absolute amount."""
+    """How much of the dense network may stay, as an absolute amount of a measure."""
 
-    measure: str
+    measure: Measure
     amount: float
 
     @property
@@ -68,30 +86,32 @@ class Budget:
         return math.isinf(self.amount)
 
 
-def parse_budget(text: str, dense: Cost) -> Budget:
+def parse_budget(
+    text: str, known: Mapping[str, Measure], dense_widths: Mapping[str, int]
+) -> Budget:
     """
-    Read a budget such as ``macs=0.2`` (a ratio of the dense network) or ``params=500000``.
+    Read a budget such as ``macs=0.2``, a ratio of the dense network, or ``params=500000``.
 
     ``none`` is no pressure: the paper's L_task alone.
 
     :raises ConfigError: an unknown measure, or an amount that is no pruning
     """
     if text == 'none':
-        return Budget('params', math.inf)
-    measure, _, amount = text.partition('=')
+        return Budget(known['params'], math.inf)
+    name, _, amount = text.partition('=')
     try:
         value = float(amount)
     except ValueError:
         value = 0.0
-    if measure not in MEASURES or not value > 0:
+    if name not in known or not value > 0:
         msg = f'expected a budget such as macs=0.2, params=500000 or none, found {text!r}'
         raise ConfigError(msg)
-    whole = dense.of(measure)
+    whole = known[name].price(dense_widths)
     absolute = value * whole if value <= 1 else value
     if absolute > whole:
-        msg = f'expected at most the dense {whole:.0f} {measure} as a budget, found {text!r}'
+        msg = f'expected at most the dense {whole:.0f} {name} as a budget, found {text!r}'
         raise ConfigError(msg)
-    return Budget(measure, absolute)
+    return Budget(known[name], absolute)
 
 
 def _channels(widths: Mapping[str, int], source: Source) -> int:

@@ -21,16 +21,14 @@ schedule to the budget.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from collections.abc import Mapping
-from collections.abc import Sequence
 from dataclasses import dataclass
 import math
 
 from depth_prune_ros.core.errors import MaskError
 from depth_prune_ros.offline.cost import Budget
-from depth_prune_ros.offline.cost import cost
-from depth_prune_ros.offline.cost import filter_costs
-from depth_prune_ros.offline.networks.prunable import Layer
+from depth_prune_ros.offline.cost import Measure
 from depth_prune_ros.offline.networks.prunable import Prunable
 from depth_prune_ros.offline.selection import blocks
 from depth_prune_ros.offline.selection import fill
@@ -56,9 +54,7 @@ class Pressure:
     :param margin: advantage of a filter that is in over one that is out
     :param floor: smallest share of a group that stays
     :param floor_filters: smallest number of filters of a group that stays
-    :param round: widths come in multiples of it (or stay whole)
-    :param form: 'budget' weighs a filter by what it costs; 'paper' counts filters and leaves
-        out the groups that the paper does not mask
+    :param multiple: widths come in multiples of it (or stay whole)
     """
 
     ramp: float = 0.75
@@ -69,34 +65,45 @@ class Pressure:
     margin: float = 0.2
     floor: float = 0.1
     floor_filters: int = 4
-    round: int = 1
-    form: str = 'budget'
+    multiple: int = 1
 
 
 class Masks:
     """The masks of a network and the scores behind them."""
 
-    def __init__(self, network: Prunable, budget: Budget, pixels: int, pressure: Pressure) -> None:
+    def __init__(
+        self,
+        network: Prunable,
+        budget: Budget,
+        pressure: Pressure,
+        *,
+        weigh: Measure | None = None,
+        whole: Collection[str] = (),
+    ) -> None:
         """
         Open every mask of the network.
 
-        :param pixels: height * width of the network's image
+        :param weigh: what c_i counts, the budget's measure by default
+        :param whole: groups that stay whole
         :raises MaskError: the budget is below what the floors leave
         """
-        self._layers: Sequence[Layer] = network.layers
         self._budget = budget
-        self._pixels = pixels
+        self._cost = budget.measure.price
+        self._weigh = weigh or budget.measure
         self._pressure = pressure
         self.masks = {g: torch.ones(w, requires_grad=True) for g, w in network.widths.items()}
         self.scores = {g: torch.zeros(w) for g, w in network.widths.items()}
         self.strength = 0.0
         network.gates = dict(self.masks)
-        self._floors = {group: self._floor(network, group) for group in network.widths}
+        self._floors = {
+            group: width if group in whole else self._floor(width)
+            for group, width in network.widths.items()
+        }
         smallest = self._cost(self._floors)
         if smallest > budget.amount:
             msg = (
-                f'expected a budget above {smallest:.0f} {budget.measure} (every group at its '
-                f'floor), found {budget.amount:.0f}; lower prune.floor or raise the budget'
+                f'expected a budget above {smallest:.0f} {budget.measure.name} (every group at '
+                f'its floor), found {budget.amount:.0f}; lower prune.floor or raise the budget'
             )
             raise MaskError(msg)
 
@@ -181,7 +188,7 @@ class Masks:
             score = np.where(is_in & (score > 0), score * (1 + self._pressure.margin), score)
             orders[group] = np.argsort(-score, kind='stable')
             scores[group] = score[orders[group]]
-        ranked = blocks(scores, self._filter_costs(), self._floors, self._pressure.round)
+        ranked = blocks(scores, self._filter_costs(), self._floors, self._pressure.multiple)
         if self._budget.free:
             ranked = [block for block in ranked if block.worth > 0]
         widths, strength = fill(self._floors, ranked, self._cost, target)
@@ -192,17 +199,11 @@ class Masks:
         return kept, strength
 
     def _filter_costs(self) -> dict[str, float]:
-        """Return c_i by group; in the paper's form, and without pressure, filters count alike."""
-        if self._pressure.form == 'paper' or self._budget.free:
+        """Return c_i by group; without pressure all filters count alike."""
+        if self._budget.free:
             return dict.fromkeys(self.masks, 1.0)
-        return filter_costs(self._layers, self.widths, self._pixels, self._budget.measure)
+        return self._weigh.per_filter(self.widths)
 
-    def _floor(self, network: Prunable, group: str) -> int:
-        width = network.widths[group]
-        if self._pressure.form == 'paper' and group in network.unmasked_in_paper:
-            return width
+    def _floor(self, width: int) -> int:
         pressure = self._pressure
-        return smallest_width(width, pressure.floor, pressure.floor_filters, pressure.round)
-
-    def _cost(self, widths: Mapping[str, int]) -> float:
-        return cost(self._layers, widths, self._pixels).of(self._budget.measure)
+        return smallest_width(width, pressure.floor, pressure.floor_filters, pressure.multiple)

@@ -18,8 +18,7 @@ from depth_prune_ros.offline import checkpoint as checkpoints
 from depth_prune_ros.offline.checkpoint import Checkpoint
 from depth_prune_ros.offline.compact import compact
 from depth_prune_ros.offline.config import TrainConfig
-from depth_prune_ros.offline.cost import Budget
-from depth_prune_ros.offline.cost import cost
+from depth_prune_ros.offline.cost import measures
 from depth_prune_ros.offline.cost import parse_budget
 from depth_prune_ros.offline.coupling import check_coupling
 from depth_prune_ros.offline.dataset import Dataset
@@ -130,12 +129,14 @@ def prune(
     network = before.build()
     _check_size(network, config)
     check_coupling(network, torch.rand(1, 3, network.multiple, network.multiple))
-    pixels = config.height * config.width
+    known = measures(network.layers, config.height * config.width)
+    form = config.prune.form
     masks = Masks(
         network,
-        network_budget(network, budget, pixels),
-        pixels,
-        Pressure(**config.prune.model_dump()),
+        parse_budget(budget, known, network.widths),
+        Pressure(**config.prune.model_dump(exclude={'form'})),
+        weigh=known['filters'] if form == 'paper' else known.get(form),
+        whole=network.unmasked_in_paper if form == 'paper' else (),
     )
     card = _card(config, data, before)
     card['provenance'] = {**card['provenance'], 'budget': budget}
@@ -143,11 +144,6 @@ def prune(
     trainer = Trainer(network, data.dataset, config, card=card, masks=masks, teacher=teacher)
     trainer.resume(out)
     return trainer.run(out, data.validation, report)
-
-
-def network_budget(network: DepthNetwork, text: str, pixels: int) -> Budget:
-    """Read a budget against the network's dense cost."""
-    return parse_budget(text, cost(network.layers, network.widths, pixels))
 
 
 def remove_masked(start: Path, out: Path) -> Checkpoint:

@@ -83,12 +83,12 @@ def test_ours_load_and_fit_their_network(file: Path) -> None:
 
 def test_what_the_command_says_stands_above_the_file(tmp_path: Path) -> None:
     file = tmp_path / 'prune.yaml'
-    file.write_text('prune: {every: 2, round: 4}\n')
-    prune = read_config(file, {'round': 8, 'form': None}).prune
-    assert (prune.every, prune.round, prune.form) == (2, 8, 'budget')
+    file.write_text('prune: {every: 2, multiple: 4}\n')
+    prune = read_config(file, {'multiple': 8, 'form': None}).prune
+    assert (prune.every, prune.multiple, prune.form) == (2, 8, 'budget')
     assert read_config(None, {'form': 'paper'}).prune.form == 'paper'
     with pytest.raises(ConfigError, match="^options: prune.form: .*, found 'papers'"):
         read_config(None, {'form': 'papers'})
     file.write_text('prune: [1]\n')
     with pytest.raises(ConfigError, match=r'prune: .*, found \[1\]'):
-        read_config(file, {'round': 8})
+        read_config(file, {'multiple': 8})

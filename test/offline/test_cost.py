@@ -8,7 +8,8 @@ from depth_prune_ros.core.errors import ConfigError
 from depth_prune_ros.offline.cost import Budget
 from depth_prune_ros.offline.cost import Cost
 from depth_prune_ros.offline.cost import cost
-from depth_prune_ros.offline.cost import filter_costs
+from depth_prune_ros.offline.cost import Measure
+from depth_prune_ros.offline.cost import measures
 from depth_prune_ros.offline.cost import parse_budget
 from depth_prune_ros.offline.networks.base import DepthNetwork
 import pytest
@@ -18,7 +19,10 @@ import torch
 from torch import nn
 from torch import Tensor
 
-DENSE = Cost(params=1000.0, macs=8000.0)
+PARAMS = Measure('params', lambda widths: 100.0 * widths['only'])
+MACS = Measure('macs', lambda widths: 800.0 * widths['only'])
+KNOWN = {'params': PARAMS, 'macs': MACS}
+DENSE = {'only': 10}
 
 
 def _counted(network: DepthNetwork, height: int, width: int) -> Cost:
@@ -53,30 +57,35 @@ def test_paper_macs() -> None:
     assert round(cost(network.layers, network.widths, 256 * 512).macs / 1e9, 2) == 14.97
 
 
-@pytest.mark.parametrize('measure', ['params', 'macs'])
-def test_filter_costs_are_what_a_narrower_network_saves(measure: str) -> None:
+@pytest.mark.parametrize('measure', ['params', 'macs', 'filters'])
+def test_what_a_narrower_network_saves(measure: str) -> None:
     widths = dict.fromkeys(shapes_only('mobilenet').widths, 3)
     network = shapes_only('mobilenet', widths)
-    found = filter_costs(network.layers, widths, 64 * 64, measure)
+    found = measures(network.layers, 64 * 64)[measure].per_filter(widths)
     assert set(found) == set(widths)
-    whole = _counted(network, 64, 64).of(measure)
+    whole = _counted(network, 64, 64)
     for group in ('stem', 'block5', 'stage3', 'iconv2'):
-        narrower = shapes_only('mobilenet', {**widths, group: 2})
-        assert found[group] == whole - _counted(narrower, 64, 64).of(measure)
+        narrower = _counted(shapes_only('mobilenet', {**widths, group: 2}), 64, 64)
+        saved = {
+            'params': whole.params - narrower.params,
+            'macs': whole.macs - narrower.macs,
+            'filters': 1,
+        }
+        assert found[group] == saved[measure]
 
 
 @pytest.mark.parametrize(
     ('text', 'budget'),
     [
-        ('macs=0.25', Budget('macs', 2000.0)),
-        ('params=0.5', Budget('params', 500.0)),
-        ('params=250', Budget('params', 250.0)),
-        ('macs=1', Budget('macs', 8000.0)),
-        ('none', Budget('params', math.inf)),
+        ('macs=0.25', Budget(MACS, 2000.0)),
+        ('params=0.5', Budget(PARAMS, 500.0)),
+        ('params=250', Budget(PARAMS, 250.0)),
+        ('macs=1', Budget(MACS, 8000.0)),
+        ('none', Budget(PARAMS, math.inf)),
     ],
 )
 def test_budgets(text: str, budget: Budget) -> None:
-    assert parse_budget(text, DENSE) == budget
+    assert parse_budget(text, KNOWN, DENSE) == budget
 
 
 @pytest.mark.parametrize(
@@ -95,4 +104,4 @@ def test_budgets(text: str, budget: Budget) -> None:
 )
 def test_impossible_budgets(text: str, message: str) -> None:
     with pytest.raises(ConfigError, match=f"{message}.*, found '{text}'"):
-        parse_budget(text, DENSE)
+        parse_budget(text, KNOWN, DENSE)

@@ -8,6 +8,7 @@ import math
 from depth_prune_ros.core.errors import MaskError
 from depth_prune_ros.offline.cost import Budget
 from depth_prune_ros.offline.cost import cost
+from depth_prune_ros.offline.cost import measures
 from depth_prune_ros.offline.masks import Masks
 from depth_prune_ros.offline.masks import Pressure
 from depth_prune_ros.offline.networks.base import DepthNetwork
@@ -27,14 +28,18 @@ LAST_CHOICE = 9
 EAGER = Pressure(ramp=0.75, every=1, warmup=2, floor=0.1, floor_filters=4)
 
 
+def _budget(network: DepthNetwork, measure: str, amount: float, pixels: int = PIXELS) -> Budget:
+    return Budget(measures(network.layers, pixels)[measure], amount)
+
+
 def _dense(network: DepthNetwork, measure: str) -> float:
-    return cost(network.layers, network.widths, PIXELS).of(measure)
+    return measures(network.layers, PIXELS)[measure].price(network.widths)
 
 
 def _random_masks(name: str, measure: str, ratio: float, pressure: Pressure = EAGER) -> Masks:
     """Return masks of the dense network with scores as uneven as real ones."""
     network = shapes_only(name)
-    masks = Masks(network, Budget(measure, ratio * _dense(network, measure)), PIXELS, pressure)
+    masks = Masks(network, _budget(network, measure, ratio * _dense(network, measure)), pressure)
     rng = np.random.default_rng(4)
     for score in masks.scores.values():
         size = rng.normal(0.1, 1, len(score)) * rng.lognormal(0, 2)
@@ -78,16 +83,12 @@ def test_the_best_of_equally_dear_filters_stay() -> None:
 def test_dear_filters_need_higher_scores(measure: str) -> None:
     """Filters of equal score: those that cost the most go first."""
     network = shapes_only('mobilenet')
-    masks = Masks(network, Budget(measure, 0.8 * _dense(network, measure)), PIXELS, EAGER)
+    masks = Masks(network, _budget(network, measure, 0.8 * _dense(network, measure)), EAGER)
     for score in masks.scores.values():
         score.fill_(1.0)
     masks.choose(LAST_CHOICE, STEPS)
     lost = {g for g, w in masks.widths.items() if w < network.widths[g]}
-    dense = _dense(network, measure)
-    saved = {
-        g: dense - cost(network.layers, {**network.widths, g: w - 1}, PIXELS).of(measure)
-        for g, w in network.widths.items()
-    }
+    saved = measures(network.layers, PIXELS)[measure].per_filter(network.widths)
     kept = set(saved) - lost
     assert lost
     assert min(saved[g] for g in lost) >= max(saved[g] for g in kept)
@@ -95,7 +96,7 @@ def test_dear_filters_need_higher_scores(measure: str) -> None:
 
 @pytest.mark.parametrize('step', [8, 16])
 def test_widths_are_rounded_within_the_search(step: int) -> None:
-    pressure = replace(EAGER, round=step)
+    pressure = replace(EAGER, multiple=step)
     masks = _random_masks('mobilenet', 'macs', 0.4, pressure)
     masks.choose(LAST_CHOICE, STEPS)
     assert 0.396 <= masks.share() <= 0.4
@@ -107,7 +108,10 @@ def test_widths_are_rounded_within_the_search(step: int) -> None:
 
 def test_the_papers_form_counts_filters_and_spares_the_iconvs() -> None:
     """All scores alike: no filter is cheaper than another, whichever its cost."""
-    masks = _random_masks('monodepth_vgg', 'macs', 0.6, replace(EAGER, form='paper'))
+    network = shapes_only('monodepth_vgg')
+    budget = _budget(network, 'macs', 0.6 * _dense(network, 'macs'))
+    filters = measures(network.layers, PIXELS)['filters']
+    masks = Masks(network, budget, EAGER, weigh=filters, whole=network.unmasked_in_paper)
     rng = np.random.default_rng(0)
     for score in masks.scores.values():
         score.copy_(torch.from_numpy(rng.random(len(score)).astype(np.float32)))
@@ -123,7 +127,7 @@ def test_the_papers_form_counts_filters_and_spares_the_iconvs() -> None:
 
 def test_without_pressure_only_what_harms_goes() -> None:
     network = shapes_only('mobilenet')
-    masks = Masks(network, Budget('params', math.inf), PIXELS, EAGER)
+    masks = Masks(network, _budget(network, 'params', math.inf), EAGER)
     for group, score in masks.scores.items():
         score.fill_(-1.0 if group == 'block3' else 1e-9)
     masks.scores['stem'][5] = -1e-9
@@ -136,7 +140,7 @@ def test_without_pressure_only_what_harms_goes() -> None:
 
 def test_heads_have_no_mask() -> None:
     network = shapes_only('monodepth_vgg')
-    masks = Masks(network, Budget('params', 1e7), PIXELS, EAGER)
+    masks = Masks(network, _budget(network, 'params', 1e7), EAGER)
     heads = [layer for layer in network.layers if layer.conv.startswith('decoder.disp')]
     assert [head.output for head in heads] == [2, 2, 2, 2]
     masked = {layer.output for layer in network.layers if layer not in heads}
@@ -180,8 +184,8 @@ def test_impossible_budget() -> None:
     smallest = cost(network.layers, floors, PIXELS).params
     message = f'above {smallest:.0f} params .*found {smallest - 1:.0f}; lower prune.floor'
     with pytest.raises(MaskError, match=message):
-        Masks(network, Budget('params', smallest - 1), PIXELS, EAGER)
-    masks = Masks(network, Budget('params', smallest), PIXELS, EAGER)
+        Masks(network, _budget(network, 'params', smallest - 1), EAGER)
+    masks = Masks(network, _budget(network, 'params', smallest), EAGER)
     masks.choose(LAST_CHOICE, STEPS)
     assert masks.widths == floors
 
@@ -195,7 +199,7 @@ def test_scores_to_second_order() -> None:
     """-g + (2 m - 1) k batch g^2 / (4 L): m = 1, 0; g = 0.2, -0.2; L = 0.5; 2 images; k = 3."""
     network = shapes_only('mobilenet', narrow('mobilenet', 2))
     pressure = Pressure(memory=4, curvature=3)
-    masks = Masks(network, Budget('params', 1e9), PIXELS, pressure)
+    masks = Masks(network, _budget(network, 'params', 1e9), pressure)
     masks.masks['stem'].data[1] = 0
     _set_gradients(masks, {'stem': [0.2, -0.2]})
     masks.learn(0.5, 2)
@@ -228,7 +232,7 @@ def test_a_useful_filter_scores_higher_and_comes_back() -> None:
     network = _network_with_one_useful_filter()
     smallest = cost(network.layers, narrow('mobilenet', 1), 32 * 64).params
     pressure = Pressure(every=1, warmup=0, memory=1, curvature=1, floor=0, floor_filters=1)
-    masks = Masks(network, Budget('params', smallest), 32 * 64, pressure)
+    masks = Masks(network, _budget(network, 'params', smallest, 32 * 64), pressure)
     image = torch.rand(2, 3, 32, 64, generator=torch.Generator().manual_seed(0))
     for start in ([1.0, 1.0, 1.0], [1.0, 1.0, 0.0]):
         masks.masks['iconv1'].data.copy_(torch.tensor(start))
@@ -247,7 +251,9 @@ def test_a_useful_filter_scores_higher_and_comes_back() -> None:
 def test_a_score_is_the_rise_of_the_loss() -> None:
     """The estimate has the sign and about the size of really taking the filter out."""
     network = _network_with_one_useful_filter()
-    masks = Masks(network, Budget('params', 1e9), 32 * 64, Pressure(memory=1, curvature=1))
+    masks = Masks(
+        network, _budget(network, 'params', 1e9, 32 * 64), Pressure(memory=1, curvature=1)
+    )
     image = torch.rand(1, 3, 32, 64, generator=torch.Generator().manual_seed(1))
     loss = _loss(network, image)
     loss.backward()

@@ -13,6 +13,7 @@ from depth_prune_ros.offline.config import AugmentConfig
 from depth_prune_ros.offline.config import LossConfig
 from depth_prune_ros.offline.config import TrainConfig
 from depth_prune_ros.offline.cost import Budget
+from depth_prune_ros.offline.cost import measures
 from depth_prune_ros.offline.dataset import Dataset
 from depth_prune_ros.offline.dataset import load_samples
 from depth_prune_ros.offline.masks import Masks
@@ -137,7 +138,8 @@ def test_another_run_is_not_gone_on_from(tmp_path: Path) -> None:
     _train(_config(1), tmp_path)
     wider = build('mobilenet', {**narrow('mobilenet', 3), 'iconv1': 4})
     masked = _network()
-    masks = Masks(masked, Budget('params', 1e9), HEIGHT * WIDTH, Pressure())
+    params = measures(masked.layers, HEIGHT * WIDTH)['params']
+    masks = Masks(masked, Budget(params, 1e9), Pressure())
     for network, given in ((wider, None), (masked, masks)):
         other = Trainer(network, _dataset(), _config(2), card={}, masks=given)
         with pytest.raises(CheckpointError, match='expected a run of this very training, found'):
