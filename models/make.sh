@@ -32,7 +32,9 @@ done
 for name in 0002 0048 unknown; do set -- "$@" --val "$RUNS/bags/$name"; done
 
 # the paper's stages, one after the other
-depth-prune train "$@" --config "$CONFIG/train_mobilenet.yaml" --out "$RUNS/dense"
+depth-prune train "$@" --config "$CONFIG/train_mobilenet_96x320.yaml" --out "$RUNS/half"
+depth-prune train "$@" --start "$RUNS/half" --config "$CONFIG/train_mobilenet.yaml" \
+    --out "$RUNS/dense"
 depth-prune prune "$RUNS/dense" "$@" --budget macs=0.2 --config "$CONFIG/prune_mobilenet.yaml" \
     --out "$RUNS/masked"
 [ -e "$RUNS/compact" ] || depth-prune compact "$RUNS/masked" --out "$RUNS/compact"

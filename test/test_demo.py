@@ -40,7 +40,8 @@ def test_the_recorded_depth_is_the_engines_and_right(
     for stamp_ns, depth in depths.items():
         frame = frames[stamp_ns]
         wanted = engine.infer(frame.left, frame.camera.fx_over_width)
-        seen = wanted < 80.0
+        # within 1e-4 of max_depth, rounding decides what is published
+        seen = wanted < 80.0 * (1 - 1e-4)
         assert depth[seen] == pytest.approx(wanted[seen], rel=1e-4)
     # one street of one seed: far from it would mean a wrong unit, a mirror or a shift
     assert done.result.metrics.abs_rel < 0.25

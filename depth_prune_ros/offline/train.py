@@ -27,6 +27,7 @@ from depth_prune_ros.offline.losses import Batch
 from depth_prune_ros.offline.losses import depth_loss
 from depth_prune_ros.offline.losses import distillation
 from depth_prune_ros.offline.losses import Weights
+from depth_prune_ros.offline.machine import bf16_is_faster
 from depth_prune_ros.offline.masks import Masks
 from depth_prune_ros.offline.networks.base import DepthNetwork
 import torch
@@ -80,6 +81,7 @@ class Trainer:
         self._optimiser = torch.optim.AdamW(
             network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
         )
+        self._bf16 = bf16_is_faster() if config.bf16 == 'auto' else config.bf16
         self.step = 0
 
     def resume(self, run: Path) -> bool:
@@ -156,7 +158,7 @@ class Trainer:
             group['lr'] = rate
         if self.masks is not None:
             self.masks.choose(self.step, config.steps)
-        with torch.autocast('cpu', torch.bfloat16, enabled=config.bf16):
+        with torch.autocast('cpu', torch.bfloat16, enabled=self._bf16):
             predictions = self.network(batch.left)
         terms = depth_loss(predictions, batch, self._weights)
         total = terms['task'] + self._distil(batch.left, predictions, terms)
@@ -179,7 +181,7 @@ class Trainer:
         weight = self._config.losses.distillation
         if self._teacher is None or weight == 0:
             return image.new_zeros(())
-        with torch.no_grad(), torch.autocast('cpu', torch.bfloat16, enabled=self._config.bf16):
+        with torch.no_grad(), torch.autocast('cpu', torch.bfloat16, enabled=self._bf16):
             wanted = self._teacher(image)
         terms['distillation'] = weight * distillation(predictions, wanted)
         return terms['distillation']

@@ -53,8 +53,8 @@ class Decoder(nn.Module):
     MonoDepth's decoder (Godard et al., CVPR 2017): upconv, skip, iconv, disparity heads.
 
     Level L doubles the size: nearest upsampling and a 3x3 convolution (upconvL), concatenation
-    with the skip and, below level 4, the upsampled disparity, and a 3x3 convolution (iconvL).
-    Levels 4 to 1 have a head: 0.3 * sigmoid, two channels.
+    with the skip and, below level 4, the upsampled disparity (feedback), and a 3x3 convolution
+    (iconvL). Levels 4 to 1 have a head: 0.3 * sigmoid, two channels.
     """
 
     def __init__(
@@ -62,7 +62,9 @@ class Decoder(nn.Module):
         net: DepthNetwork,
         bottom: str,
         skips: Mapping[int, str],
+        *,
         activation: Callable[[Tensor], Tensor] = functional.elu,
+        feedback: bool = True,
     ) -> None:
         """
         Declare the decoder's layers in the network.
@@ -71,16 +73,18 @@ class Decoder(nn.Module):
         :param bottom: group of the encoder's last features
         :param skips: level -> group of the encoder features at that level's output size
         :param activation: behind every upconv and iconv; 0 at 0, so that it keeps a gate shut
+        :param feedback: whether a level below 4 reads the disparity of the level above
         """
         super().__init__()
         self.skips = dict(skips)
         self._activation = activation
+        self._feedback = feedback
         self.top = max(skips)
         below = bottom
         for level in range(self.top, 0, -1):
             up, mix = f'upconv{level}', f'iconv{level}'
             stride = 2 ** (level - 1)
-            disparity = (2,) if level < 4 else ()
+            disparity = (2,) if feedback and level < 4 else ()
             skip = (skips[level],) if level in skips else ()
             for name, inputs in ((up, (below,)), (mix, (up, *skip, *disparity))):
                 layer = Layer(f'decoder.{name}', inputs, name, 3, stride)
@@ -103,7 +107,7 @@ class Decoder(nn.Module):
             parts = [features]
             if level in skips:
                 parts.append(skips[level])
-            if disparities:
+            if self._feedback and disparities:
                 parts.append(_double(disparities[-1]).to(features.dtype))
             mixed = self.get_submodule(mix)(torch.cat(parts, 1))
             features = net.gate(self._activation(mixed), mix)
