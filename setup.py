@@ -19,12 +19,15 @@ ROS_WHEELS = [
     'ros-jazzy-stereo-msgs',
 ]
 OFFLINE = [
+    'matplotlib>=3.7',
     'onnx>=1.16',
     'pydantic>=2',
     'pyyaml>=6',
     'safetensors>=0.4',
     'torch>=2.4',
 ]
+# The comparison of benchmarks/ with another library.
+COMPARE = ['torch-pruning==1.6.1']
 TEST = ['hypothesis>=6.100', 'pytest>=8,<9']
 DEV = [
     *TEST,
@@ -72,7 +75,13 @@ setup(
         'rosbags>=0.11',
         'typer>=0.12',
     ],
-    extras_require={'ros-wheels': ROS_WHEELS, 'offline': OFFLINE, 'test': TEST, 'dev': DEV},
+    extras_require={
+        'ros-wheels': ROS_WHEELS,
+        'offline': OFFLINE,
+        'compare': COMPARE,
+        'test': TEST,
+        'dev': DEV,
+    },
     entry_points={
         'console_scripts': [
             'depth-prune = depth_prune_ros.cli:main',

@@ -1,4 +1,4 @@
-"""The commands that make a network: train, prune, compact, export, inspect."""
+"""The commands that make a network: train, prune, compact, export, inspect, quantize."""
 
 from __future__ import annotations
 
@@ -117,22 +117,73 @@ def export(
     )
 
 
-def inspect(run: Run) -> None:
+def inspect(
+    run: Run,
+    picture: Annotated[
+        Path | None, typer.Option(help='Draw the widths before and after (.png or .svg).')
+    ] = None,
+) -> None:
     """
-    Show a network's groups: how many filters are in, and what they cost.
+    Show a network's groups: their layers, how many filters are in, and what they cost.
 
-    Example: depth-prune inspect runs/masked
+    Example: depth-prune inspect runs/masked --picture widths.png
     """
     from depth_prune_ros.offline.inspect import describe
+    from depth_prune_ros.offline.inspect import draw_widths
 
-    rows, summary = describe(run)
+    groups, summary = describe(run)
+    rows = [
+        (
+            g.name,
+            ' '.join(g.members),
+            f'{g.dense}',
+            f'{g.kept}',
+            f'{g.params:.1%}',
+            f'{g.macs:.1%}',
+        )
+        for g in groups
+    ]
     table(('group', 'layers', 'width', 'kept', 'params', 'MACs'), rows)
     say(summary)
+    if picture:
+        draw_widths(groups, summary, picture)
+        say(f'picture: {picture}')
+
+
+def quantize(
+    model: Annotated[Path, typer.Argument(help='A float model file.')],
+    out: Annotated[Path, typer.Argument(help='The int8 model file to make.')],
+    bags: Annotated[list[Path], typer.Option(help='Bag to calibrate on; repeat for more.')],
+    val: Annotated[list[Path], typer.Option(help='Bag to be judged on; repeat for more.')],
+    max_loss: Annotated[
+        float, typer.Option(help='How much AbsRel may grow on any --val bag, as a fraction.')
+    ] = 0.05,
+) -> None:
+    """
+    Make an int8 model file; layers that hurt stay float, as few as the allowed loss needs.
+
+    Example: depth-prune quantize models/depth_small.onnx models/depth_small_int8.onnx
+    --bags bags/0005 --val bags/0002
+    """
+    from depth_prune_ros.offline.quantize import quantize as write
+
+    with bars() as progress:
+        card = write(model, out, bags=bags, val=val, max_loss=max_loss, progress=progress)
+    about = card.provenance['int8']
+    for bag, found in about['abs_rel'].items():
+        say(
+            f'{bag} ({found["frames"]} frames): AbsRel {found["before"]:.4f} before, '
+            f'{found["after"]:.4f} after'
+        )
+    say(
+        f'{out}: {about["int8_share_of_macs"]:.1%} of the MACs in int8, '
+        f'{len(about["float_layers"])} layers float. Next: depth-prune evaluate BAG --model {out}'
+    )
 
 
 def add_offline_commands(app: typer.Typer) -> None:
     """Register the commands."""
-    for command in (train, prune, compact, export, inspect):
+    for command in (train, prune, compact, export, inspect, quantize):
         app.command()(command)
 
 

@@ -12,6 +12,8 @@ from depth_prune_ros.bags.street import Street
 from depth_prune_ros.bags.street import street_to_bag
 from depth_prune_ros.core.card import ModelCard
 import pytest
+from small_model import write_small_model
+from tiny_model import CARD
 from tiny_model import write_tiny_model
 
 COMMANDS = (
@@ -23,6 +25,7 @@ COMMANDS = (
     ('export',),
     ('evaluate',),
     ('inspect',),
+    ('quantize',),
     ('demo',),
 )
 STREET = Street(seed=1, frames=4, width=128, height=64)
@@ -107,3 +110,17 @@ def test_training_wants_bags_it_can_read(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert done.stderr.count('error: ') == 1
     assert not (tmp_path / 'run').exists()
+
+
+def test_quantize_says_what_int8_costs(street: Path, tmp_path: Path) -> None:
+    model = write_small_model(tmp_path / 'small.onnx', CARD, 1.0)
+    bags = ('--bags', street, '--val', street)
+    done = run('quantize', model, tmp_path / 'int8.onnx', *bags, '--max-loss', '0.5')
+    assert done.returncode == 0, done.stderr
+    assert f'street ({STREET.frames} frames): AbsRel ' in done.stdout
+    assert '100.0% of the MACs in int8, 0 layers float' in done.stdout
+    assert (tmp_path / 'int8.onnx').is_file()
+    again = run('quantize', tmp_path / 'int8.onnx', tmp_path / 'b.onnx', *bags)
+    assert again.returncode == 1
+    assert 'expected a float model, found an int8 one' in again.stderr
+    assert not (tmp_path / 'b.onnx').exists()

@@ -34,7 +34,7 @@ def keep_freed_memory() -> bool:
         (_TRIM_THRESHOLD, _NEVER),
         (_TOP_PAD, _PAD_BYTES),
     )
-    return min(mallopt(name, value) for name, value in settings) == 1
+    return all(int(mallopt(name, value)) == 1 for name, value in settings)
 
 
 def bf16_is_faster() -> bool:

@@ -58,7 +58,7 @@ LAYERS = {
         {'core', 'bags', 'evaluation'},
         {'torch', 'onnx', 'pydantic', 'yaml', 'safetensors'},
         # quantisation and measured latency are of onnxruntime itself
-        {name: {'onnxruntime'} for name in ('int8.py', 'latency.py')},
+        {'int8.py': {'onnxruntime'}, 'latency.py': {'onnxruntime'}, 'inspect.py': {'matplotlib'}},
     ),
     'ros': Layer(
         {'core'},
