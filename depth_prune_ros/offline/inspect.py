@@ -89,7 +89,7 @@ def draw_widths(groups: list[Group], title: str, path: Path) -> None:
     axes.set_xticks(list(at), [g.name for g in groups], rotation=90, fontsize=7)
     axes.set_xlim(-0.7, len(groups) - 0.3)
     axes.set_title(title, fontsize=9)
-    axes.legend(fontsize=7, loc='upper left', ncols=4)
+    figure.legend(fontsize=7, loc='outside lower center', ncols=4)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path)
