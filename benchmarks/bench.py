@@ -3,11 +3,13 @@ Dense against pruned, in one run: depth on the validation drives, and time in on
 
 Run by ``make bench``. The models take turns, one loaded at a time (threads of an idle session
 spin and would disturb the others); compare the ratios. The validation drives are read from
-DEPTH_PRUNE_KITTI (default ../shared/kitti); without them only the times are shown.
+DEPTH_PRUNE_KITTI (default ../shared/kitti); without them only the times are shown. The figures
+are kept in benchmarks/results/bench.json, from which ``make results`` writes docs/results.md.
 """
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 import platform
@@ -29,6 +31,7 @@ ROUNDS = 9
 RUNS = 20
 WARM_UP = 5
 HERE = Path(__file__).resolve().parent
+RESULTS = HERE / 'results' / 'bench.json'
 CHECKPOINTS = ('dense', 'params=0.2')
 DRIVES = ('0002', '0048', 'unknown')
 
@@ -43,17 +46,38 @@ def main() -> None:
         times = _times(files)
         errors = {name: _errors(file, Path(folder)) for name, file in files.items()}
         cards = {name: DepthEngine.load(file).card for name, file in files.items()}
-    machine = platform.processor() or platform.machine()
-    print(f'{machine}, {THREADS} threads, medians of {ROUNDS} rounds of {RUNS}')
     dense = np.mean(list(errors['dense'].values()) or [np.nan])
+    rows = []
     for name, card in cards.items():
         mean = np.mean(list(errors[name].values()) or [np.nan])
+        row = {
+            'name': name,
+            'params': card.parameters,
+            'macs': card.macs,
+            'ms': float(np.median(times[name])),
+            'faster': float(np.median(times['dense'] / times[name])),
+            'abs_rel': float(mean),
+            'of_dense': float(mean / dense),
+            'drives': errors[name],
+        }
+        rows.append(row)
         print(
             f'{name:10} {card.parameters / 1e6:.2f}M {card.macs / 1e9:.3f} GMACs '
-            f'{np.median(times[name]):6.1f} ms, {np.median(times["dense"] / times[name]):.2f}x '
-            f'as fast as dense; AbsRel {mean:.4f}, {mean / dense:.2f} of dense:',
-            ', '.join(f'{drive} {value:.4f}' for drive, value in errors[name].items()),
+            f'{row["ms"]:6.1f} ms, {row["faster"]:.2f}x as fast as dense; '
+            f'AbsRel {mean:.4f}, {row["of_dense"]:.2f} of dense:',
+            ', '.join(f'{drive} {value:.4f}' for drive, value in row['drives'].items()),
         )
+    if errors['dense']:
+        about = {'machine': _machine(), 'threads': THREADS, 'rounds': ROUNDS, 'runs': RUNS}
+        RESULTS.write_text(json.dumps({**about, 'rows': rows}, indent=1))
+
+
+def _machine() -> str:
+    """Return the processor's name where Linux tells it."""
+    info = Path('/proc/cpuinfo')
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = [line.split(':')[1].strip() for line in lines if line.startswith('model name')]
+    return names[0] if names else platform.machine()
 
 
 def _times(files: dict[str, Path]) -> dict[str, np.ndarray]:

@@ -1,0 +1,193 @@
+"""
+Make the comparison's table and plots from its rows, after measuring their times.
+
+Run by ``make results``. All networks of a family are measured in one go, turn by turn, on 2
+threads; ``--keep-times`` leaves the times that are there. docs/results.md is written from
+benchmarks/results.md.j2, the text around the figures, and from the files in benchmarks/results/.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections import defaultdict
+import csv
+import json
+from pathlib import Path
+import statistics
+import tempfile
+import time
+from typing import Any
+
+from depth_prune_ros.offline.export import Deployed
+from depth_prune_ros.offline.networks.catalogue import build
+from jinja2 import Environment
+from jinja2 import StrictUndefined
+from matplotlib.figure import Figure
+import numpy as np
+import onnxruntime as ort
+import torch
+
+HERE = Path(__file__).resolve().parent
+DOCS = HERE.parent / 'docs'
+ROWS = HERE / 'results' / 'compare'
+TABLE = HERE / 'results' / 'compare.csv'
+COLUMNS = (
+    'network',
+    'method',
+    'budget',
+    'seed',
+    'steps',
+    'size',
+    'params',
+    'macs',
+    'ms',
+    'ms_dense',
+    'abs_rel',
+    'rmse',
+    'a1',
+    'drives',
+    'frames',
+)
+THREADS, ROUNDS, RUNS, WARM_UP = 2, 5, 10, 3
+LEVELS = (
+    ort.GraphOptimizationLevel.ORT_ENABLE_ALL,
+    ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED,
+)
+Row = dict[str, Any]
+
+
+def main() -> None:
+    """Write compare.csv, the plots and docs/results.md."""
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        epilog='Example: python benchmarks/compare_results.py',
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument('--keep-times', action='store_true', help='measure only new rows')
+    options = parser.parse_args()
+    rows = [json.loads(file.read_text()) for file in sorted(ROWS.glob('*.json'))]
+    made = [row for row in rows if 'refused' not in row]
+    for network in sorted({row['network'] for row in made}):
+        own = [row for row in made if row['network'] == network]
+        if not (options.keep_times and all('ms' in row for row in own)):
+            _measure(network, own)
+    with TABLE.open('w', newline='') as file:
+        writer = csv.DictWriter(file, COLUMNS, extrasaction='ignore')
+        writer.writeheader()
+        writer.writerows(made)
+    groups = _groups(rows)
+    for network in sorted({row['network'] for row in made}):
+        _plot(network, [group for group in groups if group['network'] == network])
+    _write_docs(groups)
+
+
+def _measure(network: str, rows: list[Row]) -> None:
+    """Note each row's milliseconds and, from the same rounds, the dense network's."""
+    size = tuple(map(int, rows[0]['size'].split('x')))
+    with tempfile.TemporaryDirectory() as folder:
+        files = {'dense': _onnx(network, {}, size, Path(folder) / 'dense.onnx')}
+        for row in rows:
+            files[_name(row)] = _onnx(
+                network, row['widths'], size, Path(folder) / f'{_name(row)}.onnx'
+            )
+        found: dict[str, list[float]] = {name: [] for name in files}
+        for _ in range(ROUNDS):
+            for name, file in files.items():
+                found[name].append(min(_median_ms(file, size, level) for level in LEVELS))
+    for row in rows:
+        row['ms'] = round(statistics.median(found[_name(row)]), 2)
+        row['ms_dense'] = round(statistics.median(found['dense']), 2)
+        (ROWS / f'{_name(row)}.json').write_text(json.dumps(row, indent=1))
+
+
+def _onnx(network: str, widths: dict[str, int], size: tuple[int, ...], path: Path) -> Path:
+    """Export a network of these widths; its weights do not matter for its time."""
+    torch.manual_seed(0)
+    deployed = Deployed(build(network, widths).eval()).eval()
+    image = torch.zeros(1, *size, 3, dtype=torch.uint8)
+    torch.onnx.export(
+        deployed, (image,), str(path), input_names=['image'], opset_version=17, dynamo=False
+    )
+    return path
+
+
+def _median_ms(file: Path, size: tuple[int, ...], level: ort.GraphOptimizationLevel) -> float:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = THREADS
+    options.graph_optimization_level = level
+    session = ort.InferenceSession(file, options, providers=['CPUExecutionProvider'])
+    image = {'image': np.random.default_rng(0).integers(0, 256, (1, *size, 3), dtype=np.uint8)}
+    runs = []
+    for _ in range(WARM_UP + RUNS):
+        start = time.perf_counter()
+        session.run(None, image)
+        runs.append((time.perf_counter() - start) * 1000)
+    return statistics.median(runs[WARM_UP:])
+
+
+def _name(row: Row) -> str:
+    budget = f'-{row["budget"]:g}' if row['budget'] else ''
+    return f'{row["network"]}-{row["method"]}{budget}-{row["seed"]}'
+
+
+def _groups(rows: list[Row]) -> list[Row]:
+    """Return one entry per network, budget and method: means and spread over the seeds."""
+    found: dict[tuple[Any, ...], list[Row]] = defaultdict(list)
+    for row in rows:
+        found[row['network'], row['budget'], row['method']].append(row)
+    groups = []
+    for (network, budget, method), own in found.items():
+        group: Row = {'network': network, 'budget': budget, 'method': method}
+        refused = [row['refused'] for row in own if 'refused' in row]
+        if refused:
+            groups.append({**group, 'refused': refused[0], 'abs_rel': float('inf')})
+            continue
+        errors = [row['abs_rel'] for row in own]
+        group['seeds'] = len(own)
+        group['abs_rel'] = statistics.mean(errors)
+        group['spread'] = statistics.stdev(errors) if len(errors) > 1 else None
+        for key in ('rmse', 'a1', 'params', 'macs', 'ms'):
+            group[key] = statistics.mean(row[key] for row in own)
+        group['faster'] = statistics.mean(row['ms_dense'] / row['ms'] for row in own)
+        groups.append(group)
+    return sorted(groups, key=lambda g: (g['network'], -g['budget'], g['abs_rel']))
+
+
+def _plot(network: str, groups: list[Row]) -> None:
+    """Draw AbsRel against the multiply-accumulates and against the milliseconds."""
+    figure = Figure(figsize=(11, 4.5), layout='constrained')
+    panes = figure.subplots(1, 2, sharey=True)
+    methods = sorted({g['method'] for g in groups if 'refused' not in g})
+    for pane, key, unit, scale in zip(
+        panes, ('macs', 'ms'), ('GMACs', 'ms, 2 threads'), (1e-9, 1), strict=True
+    ):
+        for number, method in enumerate(methods):
+            own = sorted(
+                (g for g in groups if g['method'] == method and 'refused' not in g),
+                key=lambda g: g[key],
+            )
+            x, y = [g[key] * scale for g in own], [g['abs_rel'] for g in own]
+            spread = [g['spread'] or 0 for g in own]
+            style = '-o' if method.startswith('ours') else '--s'
+            colour = f'C{number % 10}'
+            pane.errorbar(x, y, spread, fmt=style, color=colour, ms=4, lw=1.2, label=method)
+        pane.set_xlabel(unit)
+        pane.grid(alpha=0.3)
+    panes[0].set_ylabel('AbsRel, mean over the validation drives')
+    figure.legend(*panes[0].get_legend_handles_labels(), loc='outside lower center', ncols=6)
+    figure.suptitle(f'{network}: mean and standard deviation over the seeds', fontsize=10)
+    figure.savefig(DOCS / f'compare_{network}.svg', metadata={'Date': None})
+
+
+def _write_docs(groups: list[Row]) -> None:
+    environment = Environment(
+        undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
+    )
+    template = environment.from_string((HERE / 'results.md.j2').read_text())
+    bench = HERE / 'results' / 'bench.json'
+    known = json.loads(bench.read_text()) if bench.exists() else None
+    (DOCS / 'results.md').write_text(template.render(groups=groups, bench=known))
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,72 @@
+"""The comparison's methods and figures, on networks of a few filters."""
+
+from __future__ import annotations
+
+from compare_methods import at_once
+import compare_results
+from depth_prune_ros.bags.street import Street
+from depth_prune_ros.bags.street import street_to_bag
+from depth_prune_ros.offline import stages
+from depth_prune_ros.offline.config import TrainConfig
+from depth_prune_ros.offline.cost import measures
+import pytest
+from tiny_networks import checkpoint
+from tiny_networks import narrow
+import torch
+
+DENSE = checkpoint('mobilenet', narrow('mobilenet', 16), 3)
+CONFIG = TrainConfig.model_validate({'height': 32, 'width': 64, 'batch': 2, 'imagenet': False})
+
+
+@pytest.fixture(scope='module')
+def data(tmp_path_factory: pytest.TempPathFactory) -> stages.Data:
+    bag = tmp_path_factory.mktemp('bags') / 'street'
+    street_to_bag(bag, Street(seed=1, frames=2, width=128, height=64))
+    return stages.read_data([bag], [], CONFIG, lambda *_: None)
+
+
+@pytest.mark.parametrize(
+    'method', ['random-masks', 'uniform-scratch', 'tp-l1', 'tp-group-norm', 'tp-taylor']
+)
+def test_methods_meet_the_budget_with_a_network_that_loads(method: str, data: stages.Data) -> None:
+    if method.startswith('tp-'):
+        pytest.importorskip('torch_pruning')
+    small = at_once(method, DENSE, 0.4, CONFIG, data)
+    macs = measures(DENSE.build().layers, 32 * 64)['macs'].price
+    assert 0.3 < macs(small.widths) / macs(DENSE.widths) <= 0.4
+    image = torch.rand(1, 3, 32, 64, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        found = small.build()(image)[0]
+    assert found.shape == (1, 2, 32, 64)
+    kept = {tuple(row.flatten().tolist()) for row in DENSE.weights['stem.0.weight']}
+    own = {tuple(row.flatten().tolist()) for row in small.weights['stem.0.weight']}
+    assert (own <= kept) == (method != 'uniform-scratch')
+
+
+def _row(method: str, seed: int, abs_rel: float, ms: float) -> compare_results.Row:
+    return {
+        'network': 'n',
+        'method': method,
+        'budget': 0.2,
+        'seed': seed,
+        'abs_rel': abs_rel,
+        'rmse': 4.0,
+        'a1': 0.5,
+        'params': 10,
+        'macs': 20,
+        'ms': ms,
+        'ms_dense': 12.0,
+    }
+
+
+def test_means_and_spread_over_the_seeds() -> None:
+    rows = [_row('b', 0, 0.2, 4.0), _row('b', 1, 0.3, 6.0), _row('a', 0, 0.1, 3.0)]
+    refused = {'network': 'n', 'method': 'c', 'budget': 0.2, 'seed': 0, 'refused': 'too small'}
+    first, second, last = compare_results._groups([*rows, refused])
+    assert (first['method'], first['seeds'], first['spread']) == ('a', 1, None)
+    assert (second['method'], second['seeds']) == ('b', 2)
+    assert second['abs_rel'] == pytest.approx(0.25)
+    # sample standard deviation of 0.2 and 0.3
+    assert second['spread'] == pytest.approx(0.05 * 2**0.5)
+    assert (second['ms'], second['faster']) == (5.0, pytest.approx((3 + 2) / 2))
+    assert last['refused'] == 'too small'
