@@ -71,7 +71,7 @@ class Measure:
 
     def show(self, amount: float) -> str:
         """Return an amount as people read it."""
-        return f'{amount:.4g} {self.unit}' if self.unit else f'{amount:.0f} {self.name}'
+        return f'{amount:.4g} {self.unit}' if self.unit else f'{amount:.0f}'
 
 
 def measures(layers: Sequence[Layer], pixels: int) -> dict[str, Measure]:
@@ -117,10 +117,7 @@ def parse_budget(
     name, _, amount = text.partition('=')
     unit = known[name].unit if name in known else ''
     number = amount.removesuffix(unit)
-    try:
-        value = float(number)
-    except ValueError:
-        value = 0.0
+    value = _number(number)
     absolute = number != amount or (not unit and value > 1)
     if name not in known or not value > 0 or (value > 1 and not absolute):
         examples = 'macs=0.2, params=500000, latency=12ms, latency=0.5'
@@ -130,9 +127,28 @@ def parse_budget(
     wanted = value if absolute else value * whole
     if wanted > whole:
         dense = known[name].show(whole)
-        msg = f'expected at most the dense {dense} as a budget, found {text!r}'
+        msg = f'expected at most the dense {dense} {name} as a budget, found {text!r}'
         raise ConfigError(msg)
     return Budget(known[name], wanted)
+
+
+def counts_latency(text: str) -> bool:
+    """
+    Return whether a budget is a latency, which takes a table to price.
+
+    :raises ConfigError: it is one, but no amount
+    """
+    if not text.startswith('latency='):
+        return False
+    parse_budget(text, {'latency': Measure('latency', lambda _: math.inf, unit='ms')}, {})
+    return True
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return 0.0
 
 
 def _channels(widths: Mapping[str, int], source: Source) -> int:
