@@ -6,6 +6,7 @@ from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 from typing import Any
@@ -55,7 +56,8 @@ def prune(
     bags: Bags,
     out: Out,
     budget: Annotated[
-        str, typer.Option(help='What may stay: macs=0.2, params=0.2, macs=5e8; none: no pressure.')
+        str,
+        typer.Option(help='What may stay: macs=0.2, params=5e5, latency=12ms, none (no limit).'),
     ],
     config: Config = None,
     val: Val = [],  # noqa: B006
@@ -76,8 +78,10 @@ def prune(
     from depth_prune_ros.offline import stages
 
     changes = {'multiple': multiple, 'form': form}
+    _prepare_budget(run, budget, config, changes)
     with _training(bags, val, config, changes) as (settings, data, report):
         last = stages.prune(settings, data, out, report, start=run, budget=budget)
+    _say_latency(last)
     say(f'{last}: masked. Next: depth-prune compact {out} --out {out}_compact')
 
 
@@ -185,6 +189,32 @@ def add_offline_commands(app: typer.Typer) -> None:
     """Register the commands."""
     for command in (train, prune, compact, export, inspect, quantize):
         app.command()(command)
+
+
+def _prepare_budget(
+    run: Path, budget: str, config: Path | None, changes: Mapping[str, Any]
+) -> None:
+    """Make the table that a latency is predicted by, if it is not there yet."""
+    from depth_prune_ros.offline.checkpoint import load
+    from depth_prune_ros.offline.config import read_config
+    from depth_prune_ros.offline.cost import counts_latency
+
+    if not counts_latency(budget):
+        return
+    from depth_prune_ros.offline.latency_stage import latency_bench
+
+    settings = read_config(config, changes)
+    with bars() as progress:
+        latency_bench(settings, load(run).network, partial(progress, 'measuring layers'))
+
+
+def _say_latency(run: Path) -> None:
+    from depth_prune_ros.offline.checkpoint import load
+    from depth_prune_ros.offline.latency_stage import Latency
+
+    found = load(run).card['provenance'].get('latency')
+    if found:
+        say(Latency(**found).line())
 
 
 @contextmanager

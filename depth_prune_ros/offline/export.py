@@ -59,13 +59,13 @@ def export(checkpoint: Checkpoint, path: Path, name: str = '') -> ModelCard:
         msg = 'expected a compact checkpoint, found masks in it; first run: depth-prune compact'
         raise ModelError(msg)
     network = checkpoint.build()
-    deployed = Deployed(network).eval()
     card = make_card(checkpoint, network, name or path.stem)
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, partial = tempfile.mkstemp(prefix=f'.{path.name}.', suffix='.partial', dir=path.parent)
     os.close(handle)
     try:
-        _write(deployed, card, Path(partial))
+        write_graph(network, (card.input_height, card.input_width), Path(partial))
+        _set_card(Path(partial), card)
         difference = _difference(network, Path(partial))
         if not difference <= TOLERANCE:
             msg = f'{path}: expected ONNX within {TOLERANCE:g} of torch, found {difference:.2g}'
@@ -102,13 +102,18 @@ def make_card(checkpoint: Checkpoint, network: DepthNetwork, name: str) -> Model
     )
 
 
-def _write(deployed: Deployed, card: ModelCard, path: Path) -> None:
-    image = torch.zeros(1, card.input_height, card.input_width, 3, dtype=torch.uint8)
+def write_graph(network: DepthNetwork, size: tuple[int, int], path: Path) -> None:
+    """
+    Write the graph that the node runs, without a card.
+
+    :param size: height and width of its image
+    """
+    image = torch.zeros(1, *size, 3, dtype=torch.uint8)
     with warnings.catch_warnings():
         # The exporter that torch prefers needs onnxscript and gives the same graph.
         warnings.simplefilter('ignore', DeprecationWarning)
         torch.onnx.export(
-            deployed,
+            Deployed(network).eval(),
             (image,),
             str(path),
             input_names=['image'],
@@ -116,7 +121,6 @@ def _write(deployed: Deployed, card: ModelCard, path: Path) -> None:
             opset_version=17,
             dynamo=False,
         )
-    _set_card(path, card)
 
 
 def _set_card(path: Path, card: ModelCard) -> None:

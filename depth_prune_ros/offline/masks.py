@@ -40,6 +40,8 @@ from torch import Tensor
 
 Kept = dict[str, NDArray[np.bool_]]
 
+_AIMS = 5
+
 
 @dataclass(frozen=True)
 class Pressure:
@@ -101,9 +103,10 @@ class Masks:
         }
         smallest = self._cost(self._floors)
         if smallest > budget.amount:
+            found = budget.measure.show(budget.amount)
             msg = (
-                f'expected a budget above {smallest:.0f} {budget.measure.name} (every group at '
-                f'its floor), found {budget.amount:.0f}; lower prune.floor or raise the budget'
+                f'expected a budget above {budget.measure.show(smallest)} {budget.measure.name} '
+                f'(every group at its floor), found {found}; lower prune.floor or raise the budget'
             )
             raise MaskError(msg)
 
@@ -150,7 +153,8 @@ class Masks:
         start, end = self._ramp(steps)
         if not start <= step <= end or (step % self._pressure.every and step != end):
             return
-        kept, self.strength = self._select(self._target(step, steps))
+        select = self._select_checked if step == end else self._select
+        kept, self.strength = select(self._target(step, steps))
         for group, mask in self.masks.items():
             mask.data.copy_(torch.from_numpy(kept[group]))
 
@@ -196,6 +200,18 @@ class Masks:
         for group, order in orders.items():
             kept[group] = np.zeros(len(order), bool)
             kept[group][order[: widths[group]]] = True
+        return kept, strength
+
+    def _select_checked(self, target: float) -> tuple[Kept, float]:
+        """Aim lower until the network as it is fits, where the cost is a prediction."""
+        kept, strength = self._select(target)
+        check = self._budget.check or (lambda _: 0.0)
+        for _ in range(_AIMS):
+            found = check({group: int(mask.sum()) for group, mask in kept.items()})
+            if found <= self._budget.amount:
+                break
+            target *= self._budget.amount / found
+            kept, strength = self._select(target)
         return kept, strength
 
     def _filter_costs(self) -> dict[str, float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from collections.abc import Sequence
 from dataclasses import dataclass
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,14 @@ from depth_prune_ros.offline import checkpoint as checkpoints
 from depth_prune_ros.offline.checkpoint import Checkpoint
 from depth_prune_ros.offline.compact import compact
 from depth_prune_ros.offline.config import TrainConfig
+from depth_prune_ros.offline.cost import counts_latency
 from depth_prune_ros.offline.cost import measures
 from depth_prune_ros.offline.cost import parse_budget
 from depth_prune_ros.offline.coupling import check_coupling
 from depth_prune_ros.offline.dataset import Dataset
 from depth_prune_ros.offline.dataset import load_samples
+from depth_prune_ros.offline.latency_stage import latency_bench
+from depth_prune_ros.offline.latency_stage import record_latency
 from depth_prune_ros.offline.masks import Masks
 from depth_prune_ros.offline.masks import Pressure
 from depth_prune_ros.offline.networks.base import DepthNetwork
@@ -121,7 +125,8 @@ def prune(
 
     The dense network is the teacher where config.losses.distillation is above 0.
 
-    :param budget: such as macs=0.2
+    :param budget: such as macs=0.2; a latency is predicted by the table of this computer, which
+        is made where there is none, and measured at the last choice and at the end
     :return: the last checkpoint's folder
     """
     torch.manual_seed(config.seed)
@@ -130,11 +135,15 @@ def prune(
     _check_size(network, config)
     check_coupling(network, torch.rand(1, 3, network.multiple, network.multiple))
     known = measures(network.layers, config.height * config.width)
+    bench = latency_bench(config, network.name) if counts_latency(budget) else None
+    if bench is not None:
+        known['latency'] = bench.measure
+    wanted = parse_budget(budget, known, network.widths)
     form = config.prune.form
     masks = Masks(
         network,
-        parse_budget(budget, known, network.widths),
-        Pressure(**config.prune.model_dump(exclude={'form'})),
+        wanted if bench is None else replace(wanted, check=bench.check),
+        Pressure(**config.prune.model_dump(exclude={'form', 'threads', 'latency_table'})),
         weigh=known['filters'] if form == 'paper' else known.get(form),
         whole=network.unmasked_in_paper if form == 'paper' else (),
     )
@@ -143,7 +152,10 @@ def prune(
     teacher = before.build() if config.losses.distillation > 0 else None
     trainer = Trainer(network, data.dataset, config, card=card, masks=masks, teacher=teacher)
     trainer.resume(out)
-    return trainer.run(out, data.validation, report)
+    last = trainer.run(out, data.validation, report)
+    if bench is not None:
+        record_latency(out, bench)
+    return last
 
 
 def remove_masked(start: Path, out: Path) -> Checkpoint:

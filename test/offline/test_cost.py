@@ -8,6 +8,7 @@ from depth_prune_ros.core.errors import ConfigError
 from depth_prune_ros.offline.cost import Budget
 from depth_prune_ros.offline.cost import Cost
 from depth_prune_ros.offline.cost import cost
+from depth_prune_ros.offline.cost import counts_latency
 from depth_prune_ros.offline.cost import Measure
 from depth_prune_ros.offline.cost import measures
 from depth_prune_ros.offline.cost import parse_budget
@@ -21,7 +22,8 @@ from torch import Tensor
 
 PARAMS = Measure('params', lambda widths: 100.0 * widths['only'])
 MACS = Measure('macs', lambda widths: 800.0 * widths['only'])
-KNOWN = {'params': PARAMS, 'macs': MACS}
+LATENCY = Measure('latency', lambda widths: 2.5 * widths['only'], unit='ms')
+KNOWN = {'params': PARAMS, 'macs': MACS, 'latency': LATENCY}
 DENSE = {'only': 10}
 
 
@@ -81,6 +83,9 @@ def test_what_a_narrower_network_saves(measure: str) -> None:
         ('params=0.5', Budget(PARAMS, 500.0)),
         ('params=250', Budget(PARAMS, 250.0)),
         ('macs=1', Budget(MACS, 8000.0)),
+        ('latency=12ms', Budget(LATENCY, 12.0)),
+        ('latency=0.5ms', Budget(LATENCY, 0.5)),
+        ('latency=0.5', Budget(LATENCY, 12.5)),
         ('none', Budget(PARAMS, math.inf)),
     ],
 )
@@ -91,13 +96,18 @@ def test_budgets(text: str, budget: Budget) -> None:
 @pytest.mark.parametrize(
     ('text', 'message'),
     [
-        ('macs', 'such as macs=0.2, params=500000 or none'),
+        ('macs', 'such as macs=0.2, params=500000, latency=12ms, latency=0.5 or none'),
         ('macs=', 'such as macs=0.2'),
         ('macs=few', 'such as macs=0.2'),
         ('macs=0', 'such as macs=0.2'),
         ('macs=-0.5', 'such as macs=0.2'),
         ('macs=nan', 'such as macs=0.2'),
         ('filters=0.5', 'such as macs=0.2'),
+        ('latency=12', 'latency=12ms'),
+        ('latency=12s', 'latency=12ms'),
+        ('latency=ms', 'latency=12ms'),
+        ('macs=12ms', 'such as macs=0.2'),
+        ('latency=26ms', 'at most the dense 25 ms'),
         ('params=1001', 'at most the dense 1000 params'),
         ('macs=inf', 'at most the dense 8000 macs'),
     ],
@@ -105,3 +115,23 @@ def test_budgets(text: str, budget: Budget) -> None:
 def test_impossible_budgets(text: str, message: str) -> None:
     with pytest.raises(ConfigError, match=f"{message}.*, found '{text}'"):
         parse_budget(text, KNOWN, DENSE)
+
+
+@pytest.mark.parametrize(
+    ('text', 'found'), [('latency=12ms', True), ('latency=0.2', True), ('macs=0.2', False)]
+)
+def test_which_budgets_are_a_latency(text: str, found: bool) -> None:
+    assert counts_latency(text) is found
+
+
+def test_a_latency_without_unit_is_refused_before_anything_is_measured() -> None:
+    with pytest.raises(ConfigError, match="latency=12ms.*, found 'latency=12'"):
+        counts_latency('latency=12')
+
+
+def test_a_filter_that_costs_nothing_alone_counts_with_its_neighbours() -> None:
+    blocks = Measure('latency', lambda widths: 16.0 * math.ceil(widths['only'] / 8), grain=8)
+    assert blocks.per_filter({'only': 20}) == {'only': 2.0}
+    assert blocks.per_filter({'only': 4}) == {'only': 4.0}
+    free = Measure('latency', lambda widths: 100.0)
+    assert 0 < free.per_filter({'only': 20})['only'] < 1e-3

@@ -1,0 +1,321 @@
+"""Latency: layers timed in onnxruntime, tables kept per computer, budgets never exceeded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Mapping
+from dataclasses import asdict
+from dataclasses import replace
+import json
+from pathlib import Path
+
+from depth_prune_ros.bags.street import Street
+from depth_prune_ros.bags.street import street_to_bag
+from depth_prune_ros.core.errors import ConfigError
+from depth_prune_ros.core.errors import MaskError
+from depth_prune_ros.offline import checkpoint as checkpoints
+from depth_prune_ros.offline import latency_table
+from depth_prune_ros.offline import stages
+from depth_prune_ros.offline.config import TrainConfig
+from depth_prune_ros.offline.cost import Budget
+from depth_prune_ros.offline.latency import export_model
+from depth_prune_ros.offline.latency import milliseconds
+from depth_prune_ros.offline.latency import time_model
+from depth_prune_ros.offline.latency import Timing
+from depth_prune_ros.offline.latency_fit import LatencyModel
+from depth_prune_ros.offline.latency_fit import Sample
+from depth_prune_ros.offline.latency_stage import Latency
+from depth_prune_ros.offline.latency_stage import stays
+from depth_prune_ros.offline.masks import Masks
+from depth_prune_ros.offline.masks import Pressure
+from depth_prune_ros.offline.networks.catalogue import build
+from depth_prune_ros.offline.networks.prunable import Layer
+from depth_prune_ros.offline.networks.prunable import Prunable
+import numpy as np
+import pytest
+from tiny_networks import checkpoint
+from tiny_networks import narrow
+from tiny_networks import random_masks
+from tiny_networks import SIZES
+import torch
+
+Key = latency_table.Key
+MOBILENET = latency_table.key('mobilenet', (32, 64), 1)
+
+
+class Three(Prunable):
+    """A convolution, a depthwise one behind it, and one that reads it beside two channels."""
+
+    name = 'three'
+    dense_widths = {'a': 64, 'b': 48}
+
+    def __init__(self, widths: Mapping[str, int] | None = None) -> None:
+        super().__init__(widths)
+        self.declare(Layer('first', (3,), 'a', 3, 1), bias=True)
+        self.declare(Layer('deep', ('a',), 'a', 3, 1, depthwise=True), bias=True)
+        self.declare(Layer('mix', ('a', 2), 'b', 3, 1), bias=True)
+
+
+def _timing(a: int, b: int) -> Timing:
+    """Return times that follow a formula: without blocks everything takes thrice as long."""
+    layers = {'first': 0.25 + 0.0625 * a, 'deep': 0.03125 * a, 'mix': 0.001 * (a + 8) * b}
+    plain = {name: 3 * time for name, time in layers.items()}
+    whole = sum(layers.values())
+    return Timing((2 * whole + 1, 2 * 3 * whole + 1), (layers, plain))
+
+
+def _three() -> LatencyModel:
+    rng = np.random.default_rng(0)
+    widths = [
+        {'a': 64, 'b': 48},
+        *({g: 8 * int(rng.integers(1, 7)) for g in 'ab'} for _ in 'x' * 9),
+    ]
+    return LatencyModel(Three(), [Sample(w, _timing(w['a'], w['b'])) for w in widths])
+
+
+@pytest.mark.parametrize(
+    ('a', 'b', 'layers'),
+    [
+        (32, 16, 2.25 + 1.0 + 0.64),
+        # 12, 14 and 10 channels are computed as 16; 12 are read in blocks, being fours
+        (12, 10, 1.25 + 0.5 + 0.256),
+        # 13 cannot be read in blocks: deep and mix, with 15 channels read, as without
+        (13, 16, 1.25 + 3 * 0.03125 * 13 + 3 * 0.001 * (13 + 8) * 16),
+    ],
+)
+def test_the_sum_of_the_layers(a: int, b: int, layers: float) -> None:
+    model = _three()
+    assert model.block == 8
+    assert model.milliseconds({'a': a, 'b': b}) == pytest.approx(2 * layers + 1, rel=0.01)
+
+
+def test_a_wider_network_is_never_cheaper() -> None:
+    model = _three()
+    for a in range(8, 64, 8):
+        for b in range(8, 48, 8):
+            here = model.milliseconds({'a': a, 'b': b})
+            assert model.milliseconds({'a': a + 8, 'b': b}) > here
+            assert model.milliseconds({'a': a, 'b': b + 8}) > here
+
+
+def test_what_a_filter_costs_is_seen_in_whole_blocks() -> None:
+    """A filter of b fewer saves nothing, eight save a block: 2 * 0.001 * (32 + 8) each."""
+    saved = _three().measure().per_filter({'a': 32, 'b': 16})
+    assert saved['b'] == pytest.approx(0.08, rel=0.02)
+    assert saved['a'] == pytest.approx(2 * (0.0625 + 0.03125 + 0.001 * 16), rel=0.02)
+
+
+def _masks(amount: float, check: Callable[[Mapping[str, int]], float] | None = None) -> Masks:
+    pressure = Pressure(ramp=1.0, every=1, warmup=0, multiple=8)
+    masks = Masks(Three(), Budget(_three().measure(), amount, check), pressure)
+    for seed, score in enumerate(masks.scores.values()):
+        score.copy_(torch.rand(len(score), generator=torch.Generator().manual_seed(seed)))
+    return masks
+
+
+@pytest.mark.parametrize('share', [0.3, 0.5, 0.8])
+def test_masks_reach_a_latency_and_stay_below(share: float) -> None:
+    price = _three().milliseconds
+    budget = share * price({'a': 64, 'b': 48})
+    masks = _masks(budget)
+    for step in range(4):
+        masks.choose(step, 4)
+    assert price(masks.widths) <= budget
+    wider = [
+        {**masks.widths, g: w + 8} for g, w in masks.widths.items() if w < len(masks.masks[g])
+    ]
+    assert min(price(widths) for widths in wider) > budget
+
+
+def test_masks_aim_lower_where_the_prediction_is_too_low() -> None:
+    price = _three().milliseconds
+    budget = 0.5 * price({'a': 64, 'b': 48})
+    asked = []
+
+    def check(widths: Mapping[str, int]) -> float:
+        asked.append(price(widths))
+        return 1.3 * asked[-1]
+
+    masks = _masks(budget, check)
+    masks.choose(0, 4)
+    assert not asked
+    masks.choose(3, 4)
+    assert asked[0] > budget / 1.3
+    assert asked[-1] == price(masks.widths) <= budget / 1.3
+
+
+def test_a_latency_below_the_fastest_network_is_refused() -> None:
+    least = _three().milliseconds({'a': 8, 'b': 8})
+    with pytest.raises(MaskError, match=f'above {least:.4g} ms .*, found 1 ms; lower prune.floor'):
+        _masks(1.0)
+    assert _masks(least).widths == {'a': 64, 'b': 48}
+
+
+@pytest.mark.parametrize('name', ['mobilenet', 'monodepth_vgg', 'monodepth_resnet50'])
+def test_every_layer_that_is_exported_is_timed(name: str, tmp_path: Path) -> None:
+    network = build(name, narrow(name, 8))
+    timing = time_model(export_model(network, SIZES[name], tmp_path / 'model.onnx', 1))
+    coarse = {'decoder.disp2', 'decoder.disp3', 'decoder.disp4'} if name == 'mobilenet' else set()
+    layers = {layer.conv for layer in network.layers} - coarse
+    assert [set(found) for found in timing.layers] == [layers, layers]
+    assert min(timing.whole) > 0
+    for found in timing.layers:
+        assert all(time > 0 for time in found.values())
+
+
+def test_layers_declared_out_of_order_are_refused(tmp_path: Path) -> None:
+    network = build('mobilenet', narrow('mobilenet', 8))
+    network.layers.reverse()
+    with pytest.raises(MaskError, match='mobilenet: expected layers in the order of computation'):
+        export_model(network, (32, 64), tmp_path / 'model.onnx', 1)
+
+
+def test_a_whole_network_is_measured() -> None:
+    assert milliseconds(build('mobilenet', narrow('mobilenet', 8)), (32, 64), 1) > 0
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
+    return tmp_path / 'depth_prune_ros'
+
+
+def _make(wanted: Key) -> list[tuple[int, int]]:
+    """Return the progress of making a table of two networks, each measured twice."""
+    seen: list[tuple[int, int]] = []
+
+    def progress(done: int, total: int) -> None:
+        seen.append((done, total))
+
+    latency_table.cached_table(wanted, progress, networks=2, rounds=2)
+    return seen
+
+
+def test_a_table_is_made_once_and_gone_on_with(cache: Path) -> None:
+    def stop(done: int, _total: int) -> None:
+        if done == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        latency_table.cached_table(MOBILENET, stop, networks=2, rounds=2)
+    assert [file.name for file in cache.iterdir()] == [MOBILENET.file().name]
+    before = json.loads(MOBILENET.file().read_text())
+    assert before['done'] == 3
+    assert _make(MOBILENET) == [(3, 4), (4, 4)]
+    after = json.loads(MOBILENET.file().read_text())
+    assert after['samples'][0] == before['samples'][0]
+    assert _make(MOBILENET) == []
+    dense = build('mobilenet').widths
+    assert after['samples'][0]['widths'] == dense
+    tenth = {group: min(w, 8 * max(1, round(w / 80))) for group, w in dense.items()}
+    assert after['samples'][1]['widths'] == tenth
+
+
+@pytest.mark.parametrize('damage', ['{', '[]', '{"key": {}, "samples": [], "done": 9}'])
+def test_a_damaged_table_in_the_cache_is_made_anew(cache: Path, damage: str) -> None:
+    cache.mkdir()
+    MOBILENET.file().write_text(damage)
+    assert _make(MOBILENET)[0] == (0, 4)
+    assert json.loads(MOBILENET.file().read_text())['key'] == asdict(MOBILENET)
+
+
+def test_tables_are_kept_by_what_they_hold_for(cache: Path) -> None:
+    others = [
+        latency_table.key('monodepth_vgg', (32, 64), 1),
+        latency_table.key('mobilenet', (64, 64), 1),
+        latency_table.key('mobilenet', (32, 64), 2),
+        replace(MOBILENET, cpu='another'),
+        replace(MOBILENET, onnxruntime='0.1'),
+    ]
+    assert len({MOBILENET.file(), *(other.file() for other in others)}) == 6
+    assert {other.file().parent for other in others} == {cache}
+
+
+def _table(path: Path, made_for: Key, done: int = 1) -> Path:
+    network = build('mobilenet')
+    layers = {layer.conv: 0.5 for layer in network.layers}
+    sample = Sample(network.widths, Timing((40.0, 40.0), (layers, layers)))
+    values = {'key': asdict(made_for), 'samples': [asdict(sample)], 'done': done}
+    path.write_text(json.dumps(values))
+    return path
+
+
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        ({'threads': 4}, 'table of threads 1, found one of 4; leave it out'),
+        ({'cpu': 'Z80 x 1'}, f'table of cpu {MOBILENET.cpu}, found one of Z80 x 1'),
+        ({'onnxruntime': '1.0'}, 'table of onnxruntime .*, found one of 1.0'),
+        ({'height': 64}, 'table of height 32, found one of 64'),
+        ({'network': 'other'}, 'table of network mobilenet, found one of other'),
+    ],
+)
+def test_a_table_of_something_else_is_refused(
+    tmp_path: Path, change: dict[str, str | int], message: str
+) -> None:
+    path = _table(tmp_path / 'table.json', replace(MOBILENET, **change))  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match=f'table.json: expected a latency {message}'):
+        latency_table.load_table(path, MOBILENET)
+
+
+def test_a_named_table_is_read(tmp_path: Path) -> None:
+    model = latency_table.load_table(_table(tmp_path / 'table.json', MOBILENET), MOBILENET)
+    assert model.milliseconds(build('mobilenet').widths) == pytest.approx(40)
+    with pytest.raises(ConfigError, match='expected a whole latency table, found 0 measurements'):
+        latency_table.load_table(_table(tmp_path / 'table.json', MOBILENET, 0), MOBILENET)
+    with pytest.raises(ConfigError, match=r'none\.json: expected a latency table, found none'):
+        latency_table.load_table(tmp_path / 'none.json', MOBILENET)
+
+
+def test_the_widths_that_stay() -> None:
+    widths = narrow('mobilenet', 6)
+    masks = random_masks(widths, 0)
+    kept = stays(checkpoint('mobilenet', widths, masks=masks))
+    assert kept == {group: int(masks[f'mask.{group}'].sum()) for group in widths}
+    assert stays(checkpoint('mobilenet', widths)) == widths
+
+
+def test_a_latency_is_said_with_a_warning_where_the_prediction_is_off() -> None:
+    good = Latency(10.9, 10.0, 40.0, 2, 'Z80 x 1')
+    assert good.line() == (
+        '10.00 ms measured, 10.90 ms predicted (+9.0%), dense 40.00 ms, threads: 2, Z80 x 1'
+    )
+    bad = replace(good, predicted_ms=8.8, threads=0)
+    assert '(-12.0%; warning: more than 10 % apart)' in bad.line()
+    assert 'threads: all' in bad.line()
+
+
+def test_pruning_to_a_latency(cache: Path, tmp_path: Path) -> None:
+    latency_table.cached_table(MOBILENET, lambda *_: None, networks=4, rounds=1)
+    bag = tmp_path / 'street'
+    street_to_bag(bag, Street(seed=1, frames=2, width=96, height=48))
+    prune = {'ramp': 0.5, 'every': 1, 'warmup': 0, 'multiple': 8, 'threads': 1}
+    config = TrainConfig.model_validate(
+        {
+            'imagenet': False,
+            'height': 32,
+            'width': 64,
+            'steps': 2,
+            'batch': 1,
+            'bf16': False,
+            'prune': {**prune, 'latency_table': str(MOBILENET.file())},
+        }
+    )
+    data = stages.read_data([bag], [], config, lambda *_: None)
+    dense = stages.train(config, data, tmp_path / 'dense', lambda _: None)
+    last = stages.prune(
+        config, data, tmp_path / 'masked', lambda _: None, start=dense, budget='latency=0.9'
+    )
+    found = checkpoints.load(last)
+    model = latency_table.load_table(MOBILENET.file(), MOBILENET)
+    noted = Latency(**found.card['provenance']['latency'])
+    assert noted.predicted_ms == pytest.approx(model.milliseconds(stays(found)))
+    assert noted.predicted_ms <= 0.9 * model.milliseconds(build('mobilenet').widths)
+    assert (noted.threads, noted.cpu) == (1, MOBILENET.cpu)
+    assert min(noted.measured_ms, noted.dense_ms) > 0
+    assert found.step == 2
+    assert 'optimiser' in checkpoints.load_training(last)
+    with pytest.raises(MaskError, match=r'expected a budget above \d.* ms .*found 0\.0001 ms'):
+        stages.prune(
+            config, data, tmp_path / 'x', lambda _: None, start=dense, budget='latency=0.0001ms'
+        )
