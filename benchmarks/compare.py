@@ -117,6 +117,9 @@ def _make(
     folder = runs / run.name
     dense = Path(plan['dense'])
     seeded = config.model_dump() | {'seed': run.seed}
+    # the paper counts filters and nothing else
+    multiple = 1 if run.method == 'paper-form' else plan['multiples'].get(run.budget, 1)
+    seeded['prune'] |= {'multiple': multiple}
     choosing = TrainConfig.model_validate(seeded | {'steps': plan['mask_steps']})
     try:
         if run.method in FORMS:

@@ -66,7 +66,10 @@ def prune(
         typer.Option('--round', help='Widths in multiples of it, as in prune.multiple.'),
     ] = None,
     form: Annotated[
-        str | None, typer.Option(help='budget, or paper: filters count alike, iconvs stay whole.')
+        str | None,
+        typer.Option(
+            help='What a filter costs: budget, params, macs, latency, or paper (all alike).'
+        ),
     ] = None,
 ) -> None:
     """

@@ -53,7 +53,7 @@ class PruneConfig(_Strict):
     multiple: int = Field(1, ge=1, description='widths come in multiples of it')
     threads: int = Field(2, ge=0, description='of one inference, for a latency; 0: all cores')
     latency_table: str = Field('', description='file of a latency table; empty: made and kept')
-    form: Literal['budget', 'params', 'macs', 'paper'] = Field(
+    form: Literal['budget', 'params', 'macs', 'latency', 'paper'] = Field(
         'budget', description='what a filter costs: in the measure of the budget, or in another'
     )
 

@@ -135,14 +135,14 @@ def prune(
     _check_size(network, config)
     check_coupling(network, torch.rand(1, 3, network.multiple, network.multiple))
     known = measures(network.layers, config.height * config.width)
-    bench = latency_bench(config, network.name) if counts_latency(budget) else None
+    form, in_ms = config.prune.form, counts_latency(budget)
+    bench = latency_bench(config, network.name) if in_ms or form == 'latency' else None
     if bench is not None:
         known['latency'] = bench.measure
     wanted = parse_budget(budget, known, network.widths)
-    form = config.prune.form
     masks = Masks(
         network,
-        wanted if bench is None else replace(wanted, check=bench.check),
+        replace(wanted, check=bench.check) if bench is not None and in_ms else wanted,
         Pressure(**config.prune.model_dump(exclude={'form', 'threads', 'latency_table'})),
         weigh=known['filters'] if form == 'paper' else known.get(form),
         whole=network.unmasked_in_paper if form == 'paper' else (),
