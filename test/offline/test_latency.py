@@ -6,6 +6,8 @@ from collections.abc import Callable
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+import subprocess
+import sys
 
 from depth_prune_ros.bags.street import Street
 from depth_prune_ros.bags.street import street_to_bag
@@ -223,3 +225,13 @@ def test_pruning_to_a_latency(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         stages.prune(
             config, data, tmp_path / 'x', lambda _: None, start=dense, budget='latency=0.0001ms'
         )
+
+
+@pytest.mark.parametrize('budget', ['latency=12', 'latency=fast'])
+def test_the_command_refuses_a_latency_without_its_unit(budget: str, tmp_path: Path) -> None:
+    arguments = ['prune', 'run', '--bags', 'bag', '--out', 'out', '--budget', budget]
+    command = [sys.executable, '-m', 'depth_prune_ros.cli', *arguments]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (1, '')
+    assert done.stderr.count('\n') == 1
+    assert f"latency=12ms, latency=0.5 or none, found '{budget}'" in done.stderr
