@@ -1,0 +1,111 @@
+"""Latency tables: made once, gone on with, kept and refused by what they hold for."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from dataclasses import replace
+import json
+from pathlib import Path
+
+from depth_prune_ros.core.errors import ConfigError
+from depth_prune_ros.offline import latency_table
+from depth_prune_ros.offline.latency import Timing
+from depth_prune_ros.offline.latency_fit import Sample
+from depth_prune_ros.offline.networks.catalogue import build
+import pytest
+
+Key = latency_table.Key
+MOBILENET = latency_table.key('mobilenet', (32, 64), 1)
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
+    return tmp_path / 'depth_prune_ros'
+
+
+def _make(wanted: Key) -> list[tuple[int, int]]:
+    """Return the progress of making a table of two networks, each measured twice."""
+    seen: list[tuple[int, int]] = []
+
+    def progress(done: int, total: int) -> None:
+        seen.append((done, total))
+
+    latency_table.cached_table(wanted, progress, networks=2, rounds=2)
+    return seen
+
+
+def test_a_table_is_made_once_and_gone_on_with(cache: Path) -> None:
+    def stop(done: int, _total: int) -> None:
+        if done == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        latency_table.cached_table(MOBILENET, stop, networks=2, rounds=2)
+    assert [file.name for file in cache.iterdir()] == [MOBILENET.file().name]
+    before = json.loads(MOBILENET.file().read_text())
+    assert before['done'] == 3
+    assert _make(MOBILENET) == [(3, 4), (4, 4)]
+    after = json.loads(MOBILENET.file().read_text())
+    assert after['samples'][0] == before['samples'][0]
+    assert _make(MOBILENET) == []
+    dense = build('mobilenet').widths
+    assert after['samples'][0]['widths'] == dense
+    tenth = {group: min(w, 8 * max(1, round(w / 80))) for group, w in dense.items()}
+    assert after['samples'][1]['widths'] == tenth
+
+
+@pytest.mark.parametrize('damage', ['{', '[]', '{"key": {}, "samples": [], "done": 9}'])
+def test_a_damaged_table_in_the_cache_is_made_anew(cache: Path, damage: str) -> None:
+    cache.mkdir()
+    MOBILENET.file().write_text(damage)
+    assert _make(MOBILENET)[0] == (0, 4)
+    assert json.loads(MOBILENET.file().read_text())['key'] == asdict(MOBILENET)
+
+
+def test_tables_are_kept_by_what_they_hold_for(cache: Path) -> None:
+    others = [
+        latency_table.key('monodepth_vgg', (32, 64), 1),
+        latency_table.key('mobilenet', (64, 64), 1),
+        latency_table.key('mobilenet', (32, 64), 2),
+        replace(MOBILENET, cpu='another'),
+        replace(MOBILENET, onnxruntime='0.1'),
+    ]
+    assert len({MOBILENET.file(), *(other.file() for other in others)}) == 6
+    assert {other.file().parent for other in others} == {cache}
+
+
+def _table(path: Path, made_for: Key, done: int = 1) -> Path:
+    network = build('mobilenet')
+    layers = {layer.conv: 0.5 for layer in network.layers}
+    sample = Sample(network.widths, Timing((40.0, 40.0), (layers, layers)))
+    values = {'key': asdict(made_for), 'samples': [asdict(sample)], 'done': done}
+    path.write_text(json.dumps(values))
+    return path
+
+
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        ({'threads': 4}, 'table of threads 1, found one of 4; leave it out'),
+        ({'cpu': 'Z80 x 1'}, f'table of cpu {MOBILENET.cpu}, found one of Z80 x 1'),
+        ({'onnxruntime': '1.0'}, 'table of onnxruntime .*, found one of 1.0'),
+        ({'height': 64}, 'table of height 32, found one of 64'),
+        ({'network': 'other'}, 'table of network mobilenet, found one of other'),
+    ],
+)
+def test_a_table_of_something_else_is_refused(
+    tmp_path: Path, change: dict[str, str | int], message: str
+) -> None:
+    path = _table(tmp_path / 'table.json', replace(MOBILENET, **change))  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match=f'table.json: expected a latency {message}'):
+        latency_table.load_table(path, MOBILENET)
+
+
+def test_a_named_table_is_read(tmp_path: Path) -> None:
+    model = latency_table.load_table(_table(tmp_path / 'table.json', MOBILENET), MOBILENET)
+    assert model.milliseconds(build('mobilenet').widths) == pytest.approx(40)
+    with pytest.raises(ConfigError, match='expected a whole latency table, found 0 measurements'):
+        latency_table.load_table(_table(tmp_path / 'table.json', MOBILENET, 0), MOBILENET)
+    with pytest.raises(ConfigError, match=r'none\.json: expected a latency table, found none'):
+        latency_table.load_table(tmp_path / 'none.json', MOBILENET)
