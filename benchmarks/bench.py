@@ -32,7 +32,18 @@ RUNS = 20
 WARM_UP = 5
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / 'results' / 'bench.json'
-CHECKPOINTS = ('dense', 'params=0.2')
+CHECKPOINTS = {
+    'dense': HERE / 'dense',
+    'dense, 96x320': HERE / 'compare' / 'dense_mobilenet',
+    'params=0.2, 96x320': HERE / 'params=0.2',
+}
+# what each network is compared with: the dense one of its size
+DENSE = {
+    'macs=0.2': 'dense',
+    'dense': 'dense',
+    'dense, 96x320': 'dense, 96x320',
+    'params=0.2, 96x320': 'dense, 96x320',
+}
 DRIVES = ('0002', '0048', 'unknown')
 
 
@@ -40,29 +51,29 @@ def main() -> None:
     """Print one row a model."""
     with tempfile.TemporaryDirectory() as folder:
         files = {'macs=0.2': default_model()}
-        for name in CHECKPOINTS:
+        for name, run in CHECKPOINTS.items():
             files[name] = Path(folder) / f'{name}.onnx'
-            export(load(HERE / name), files[name])
+            export(load(run), files[name])
         times = _times(files)
         errors = {name: _errors(file, Path(folder)) for name, file in files.items()}
         cards = {name: DepthEngine.load(file).card for name, file in files.items()}
-    dense = np.mean(list(errors['dense'].values()) or [np.nan])
+    means = {name: np.mean(list(found.values()) or [np.nan]) for name, found in errors.items()}
     rows = []
     for name, card in cards.items():
-        mean = np.mean(list(errors[name].values()) or [np.nan])
+        mean, dense = means[name], DENSE[name]
         row = {
             'name': name,
             'params': card.parameters,
             'macs': card.macs,
             'ms': float(np.median(times[name])),
-            'faster': float(np.median(times['dense'] / times[name])),
+            'faster': float(np.median(times[dense] / times[name])),
             'abs_rel': float(mean),
-            'of_dense': float(mean / dense),
+            'of_dense': float(mean / means[dense]),
             'drives': errors[name],
         }
         rows.append(row)
         print(
-            f'{name:10} {card.parameters / 1e6:.2f}M {card.macs / 1e9:.3f} GMACs '
+            f'{name:18} {card.parameters / 1e6:.2f}M {card.macs / 1e9:.3f} GMACs '
             f'{row["ms"]:6.1f} ms, {row["faster"]:.2f}x as fast as dense; '
             f'AbsRel {mean:.4f}, {row["of_dense"]:.2f} of dense:',
             ', '.join(f'{drive} {value:.4f}' for drive, value in row['drives'].items()),

@@ -14,18 +14,13 @@ import csv
 import json
 from pathlib import Path
 import statistics
-import tempfile
-import time
 from typing import Any
 
-from depth_prune_ros.offline.export import Deployed
+from depth_prune_ros.offline.latency import milliseconds
 from depth_prune_ros.offline.networks.catalogue import build
 from jinja2 import Environment
 from jinja2 import StrictUndefined
 from matplotlib.figure import Figure
-import numpy as np
-import onnxruntime as ort
-import torch
 
 HERE = Path(__file__).resolve().parent
 DOCS = HERE.parent / 'docs'
@@ -48,11 +43,7 @@ COLUMNS = (
     'drives',
     'frames',
 )
-THREADS, ROUNDS, RUNS, WARM_UP = 2, 5, 10, 3
-LEVELS = (
-    ort.GraphOptimizationLevel.ORT_ENABLE_ALL,
-    ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED,
-)
+THREADS, ROUNDS = 2, 3
 Row = dict[str, Any]
 
 
@@ -83,46 +74,18 @@ def main() -> None:
 
 def _measure(network: str, rows: list[Row]) -> None:
     """Note each row's milliseconds and, from the same rounds, the dense network's."""
-    size = tuple(map(int, rows[0]['size'].split('x')))
-    with tempfile.TemporaryDirectory() as folder:
-        files = {'dense': _onnx(network, {}, size, Path(folder) / 'dense.onnx')}
-        for row in rows:
-            files[_name(row)] = _onnx(
-                network, row['widths'], size, Path(folder) / f'{_name(row)}.onnx'
-            )
-        found: dict[str, list[float]] = {name: [] for name in files}
-        for _ in range(ROUNDS):
-            for name, file in files.items():
-                found[name].append(min(_median_ms(file, size, level) for level in LEVELS))
+    height, width = map(int, rows[0]['size'].split('x'))
+    size = (height, width)
+    networks = {'dense': build(network)}
+    networks |= {_name(row): build(network, row['widths']) for row in rows}
+    found: dict[str, list[float]] = {name: [] for name in networks}
+    for _ in range(ROUNDS):
+        for name, one in networks.items():
+            found[name].append(milliseconds(one.eval(), size, THREADS))
     for row in rows:
         row['ms'] = round(statistics.median(found[_name(row)]), 2)
         row['ms_dense'] = round(statistics.median(found['dense']), 2)
         (ROWS / f'{_name(row)}.json').write_text(json.dumps(row, indent=1))
-
-
-def _onnx(network: str, widths: dict[str, int], size: tuple[int, ...], path: Path) -> Path:
-    """Export a network of these widths; its weights do not matter for its time."""
-    torch.manual_seed(0)
-    deployed = Deployed(build(network, widths).eval()).eval()
-    image = torch.zeros(1, *size, 3, dtype=torch.uint8)
-    torch.onnx.export(
-        deployed, (image,), str(path), input_names=['image'], opset_version=17, dynamo=False
-    )
-    return path
-
-
-def _median_ms(file: Path, size: tuple[int, ...], level: ort.GraphOptimizationLevel) -> float:
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = THREADS
-    options.graph_optimization_level = level
-    session = ort.InferenceSession(file, options, providers=['CPUExecutionProvider'])
-    image = {'image': np.random.default_rng(0).integers(0, 256, (1, *size, 3), dtype=np.uint8)}
-    runs = []
-    for _ in range(WARM_UP + RUNS):
-        start = time.perf_counter()
-        session.run(None, image)
-        runs.append((time.perf_counter() - start) * 1000)
-    return statistics.median(runs[WARM_UP:])
 
 
 def _name(row: Row) -> str:

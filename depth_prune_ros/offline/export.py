@@ -29,12 +29,11 @@ class Deployed(nn.Module):
     """The network as the node sees it: uint8 [1, H, W, 3] RGB to left disparity [1, H, W]."""
 
     def __init__(self, network: DepthNetwork) -> None:
-        """Wrap a copy of a network, its finest head without the right disparity."""
+        """Wrap a copy of a network, its finest head for the left disparity alone."""
         super().__init__()
         self.network = copy.deepcopy(network)
         head = self.network.get_submodule('decoder.disp1')
-        head.weight = nn.Parameter(head.get_parameter('weight')[:1])
-        head.bias = nn.Parameter(head.get_parameter('bias')[:1])
+        self.network.get_submodule('decoder').add_module('disp1', left_head(head))
         std, mean = torch.tensor(network.std), torch.tensor(network.mean)
         self.register_buffer('scale', (1 / (255 * std)).view(1, 3, 1, 1))
         self.register_buffer('shift', (mean / std).view(1, 3, 1, 1))
@@ -44,6 +43,23 @@ class Deployed(nn.Module):
         scaled = image.permute(0, 3, 1, 2).float() * self.get_buffer('scale')
         normalised = scaled - self.get_buffer('shift')
         return self.network.predict(normalised)[0][:, 0]
+
+
+def left_head(head: nn.Module) -> nn.Module:
+    """
+    Return what computes the first filter of a 3x3 head, four pixels at a time.
+
+    One filter alone takes the time of eight (onnxruntime's blocks). A block of 2x2 pixels sees
+    4x4 inputs: four filters at half the size, laid out side by side, are the same sums.
+    """
+    weight, bias = head.get_parameter('weight')[0], head.get_parameter('bias')[0]
+    blocks = nn.Conv2d(len(weight), 4, 4, stride=2, padding=1)
+    with torch.no_grad():
+        blocks.weight.zero_()
+        for number, (row, column) in enumerate(((0, 0), (0, 1), (1, 0), (1, 1))):
+            blocks.weight[number, :, row : row + 3, column : column + 3] = weight
+        nn.init.constant_(blocks.get_parameter('bias'), float(bias))
+    return nn.Sequential(blocks, nn.PixelShuffle(2))
 
 
 def export(checkpoint: Checkpoint, path: Path, name: str = '') -> ModelCard:

@@ -187,9 +187,11 @@ def _take(network: DepthNetwork, layers: list[Layer], weight: Sequence[int]) -> 
         layer = layers.pop(0)
         filters = network.channels(layer.output)
         fan_in = 1 if layer.depthwise else network.channels(*layer.inputs)
-        # the export cuts the finest head to one filter
-        fits = weight[0] == filters or (isinstance(layer.output, int) and weight[0] < filters)
-        if fits and tuple(weight[1:]) == (fan_in, layer.kernel, layer.kernel):
+        shapes = [(filters, fan_in, layer.kernel, layer.kernel)]
+        if isinstance(layer.output, int):
+            # export.left_head
+            shapes.append((4, fan_in, layer.kernel + 1, layer.kernel + 1))
+        if tuple(weight) in shapes:
             return layer.conv
     msg = (
         f'{network.name}: expected layers in the order of computation, found a convolution of '

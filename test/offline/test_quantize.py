@@ -167,15 +167,18 @@ def test_an_exported_network_runs_in_integers(tmp_path: Path) -> None:
     rng = np.random.default_rng(1)
     images = [rng.integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8) for _ in range(4)]
     calibrated = int8.calibrate(tmp_path / 'float.onnx', images, lambda *_: None)
-    # the file has the left disparity alone, the card counts both: one filter of 3x3x8
-    assert sum(calibrated.macs.values()) == engine.card.macs - 9 * 8 * HEIGHT * WIDTH
+    # the card counts four heads of two disparities, which the training needs; the file has the
+    # finest left one alone, in blocks of 2x2 pixels
+    trained = sum(2 * 9 * 8 * HEIGHT * WIDTH // 4**scale for scale in range(4))
+    left = 4 * 16 * 8 * HEIGHT * WIDTH // 4
+    assert sum(calibrated.macs.values()) == engine.card.macs - trained + left
     heads = [name for name in calibrated.layers if '/disp' in name]
-    assert len(heads) == 4
+    assert len(heads) == 1
     int8.save(int8.quantised(calibrated, heads), engine.card, tmp_path / 'int8.onnx')
     convs = [name for name in calibrated.layers if name.endswith('/Conv')]
     kernels = kernels_of(tmp_path / 'int8.onnx', tmp_path)
-    assert kernels['QLinearConv'] == len(convs) - 4
-    assert kernels['Conv'] + kernels['FusedConv'] == 4
+    assert kernels['QLinearConv'] == len(convs) - 1
+    assert kernels['Conv'] + kernels['FusedConv'] == 1
     wanted = engine.disparity(images[0])
     found = DepthEngine.load(tmp_path / 'int8.onnx').disparity(images[0])
     assert 0 < np.abs(found / wanted - 1).mean() < 0.2
