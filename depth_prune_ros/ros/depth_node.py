@@ -10,10 +10,13 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 ENDED = b'\0'
+# Launch and supervisors want a node gone within a second.
+SHUTDOWN_S = 0.7
 
 
 class SignalGate:
@@ -51,7 +54,7 @@ def main() -> int:
     """
     Run the depth node until it is told to stop.
 
-    :return: 0 after SIGINT and SIGTERM, 1 if spinning ended by itself
+    :return: 0 after SIGINT and SIGTERM, 1 if it could not start or spinning ended by itself
     """
     gate = SignalGate()
 
@@ -61,19 +64,31 @@ def main() -> int:
     from rclpy.signals import SignalHandlerOptions
     from rclpy.utilities import try_shutdown
 
-    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
-    gate.exit_at_once = False
     try:
+        rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+        gate.exit_at_once = False
         node = DepthNode()
-        node.start()
-        with spinning(node, ended=gate.end):
+    except Exception as error:  # rcl's errors about arguments and log folders have no other base
+        sys.stderr.write(f'error: {" ".join(str(error).split())}\n')
+        return 1
+    try:
+        with spinning(node, ended=gate.end, first=node.start):
             asked = gate.wait()
+            if asked:
+                _end_within(SHUTDOWN_S)
     finally:
         try_shutdown()
         # A second Ctrl-C (launch and the terminal both send one) must not spoil the exit code.
         for number in SIGNALS:
             signal.signal(number, signal.SIG_IGN)
     return 0 if asked else 1
+
+
+def _end_within(seconds: float) -> None:
+    """End the process with code 0 after so long, whatever it still waits for (a model, say)."""
+    watchdog = threading.Timer(seconds, os._exit, [0])
+    watchdog.daemon = True
+    watchdog.start()
 
 
 if __name__ == '__main__':
