@@ -48,7 +48,7 @@ class Calibration:
     @property
     def intrinsics(self) -> Intrinsics:
         """
-        The rectified camera: P counts, or K where P is zero.
+        Read the rectified camera: P counts, or K where P is zero.
 
         :raises CameraError: the camera is not calibrated
         """

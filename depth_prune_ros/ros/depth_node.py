@@ -8,8 +8,10 @@ the signal handler stands: SIGINT and SIGTERM end the process with code 0 at any
 from __future__ import annotations
 
 import os
+from pathlib import Path
 import signal
 import sys
+import tempfile
 import threading
 from types import FrameType
 
@@ -65,7 +67,7 @@ def main() -> int:
     from rclpy.utilities import try_shutdown
 
     try:
-        rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+        rclpy.init(args=_arguments(), signal_handler_options=SignalHandlerOptions.NO)
         gate.exit_at_once = False
         node = DepthNode()
     except Exception as error:  # rcl's errors about arguments and log folders have no other base
@@ -82,6 +84,19 @@ def main() -> int:
         for number in SIGNALS:
             signal.signal(number, signal.SIG_IGN)
     return 0 if asked else 1
+
+
+def _arguments() -> list[str]:
+    """Return the process's arguments; without a log folder that can be written, no log files."""
+    home = Path(os.environ.get('ROS_HOME') or Path.home() / '.ros')
+    folder = Path(os.environ.get('ROS_LOG_DIR') or home / 'log')
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return sys.argv
+    except OSError as error:
+        sys.stderr.write(f'{folder}: expected a log folder to write to: {error}; no log files\n')
+        return [*sys.argv, '--ros-args', '--disable-external-lib-logs']
 
 
 def _end_within(seconds: float) -> None:

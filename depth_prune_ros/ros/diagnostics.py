@@ -49,7 +49,7 @@ class Statistics:
         self._lock = threading.Lock()
         self._timings: deque[Timing] = deque(maxlen=WINDOW)
         self._dropped: Counter[Drop] = Counter()
-        self._inputs = self._outputs = 0
+        self._inputs = self._outputs = self._inferred = 0
         self._before = (0, 0, 0)
         self._mismatches: dict[str, str] = {}
         self.last_error = ''
@@ -68,6 +68,7 @@ class Statistics:
         """Count an answered image."""
         with self._lock:
             self._outputs += 1
+            self._inferred += timing.inference_s > 0
             self._timings.append(timing)
 
     def mismatch(self, topic: str, policy: str) -> bool:
@@ -88,7 +89,7 @@ class Statistics:
             now = (self._inputs, self._outputs, self._dropped[Drop.ERROR])
             came, went, failed = (new - old for new, old in zip(now, self._before, strict=True))
             self._before = now
-            timings = list(self._timings)
+            inferred, timings = self._inferred, list(self._timings)
             dropped = {cause: self._dropped[cause] for cause in Drop}
             mismatches = dict(self._mismatches)
         status = DiagnosticStatus(level=DiagnosticStatus.OK, message='active')
@@ -104,6 +105,7 @@ class Statistics:
         status.values = [
             _value('input rate (Hz)', f'{came / seconds:.1f}'),
             _value('output rate (Hz)', f'{went / seconds:.1f}'),
+            _value('frames inferred', str(inferred)),
             *_times(timings),
             *(_value(f'dropped: {cause.value}', str(count)) for cause, count in dropped.items()),
             _value('incompatible QoS', quality),

@@ -104,7 +104,7 @@ class DepthFrame:
 
     @cached_property
     def _fitted(self) -> Bytes:
-        """What the network gets: resized once, without another copy."""
+        """Resize what the network sees: once, without another copy."""
         seen = self._image[self.placement.part.slices]
         card = self._engine.card
         return resize_image(seen, card.input_width, card.input_height)

@@ -73,7 +73,7 @@ class Outputs:
 
     @property
     def wanted(self) -> list[str]:
-        """The topics somebody listens to."""
+        """Return the topics somebody listens to."""
         return [name for name, pub in self._publishers.items() if pub.get_subscription_count()]
 
     def publish(

@@ -107,7 +107,7 @@ class DepthParameters:
 
     @property
     def of_the_model(self) -> tuple[Any, ...]:
-        """What a loaded model depends on."""
+        """Return what a loaded model depends on."""
         return (self.model, self.model_sha256, self.provider, self.threads)
 
 
