@@ -1,6 +1,8 @@
 # make demo              the whole way on a rendered street; make demo BAG=path for a bag
 # make test              lint, types and all tests; what CI runs
 # make lint|types|bench  one of the parts
+# make soak              the tests of what robots do to the node, at their full counts (an hour)
+# make bench-node        what the node costs beside the network's run, against a plain node
 # Everything is installed into .venv; PYTHON=python3.12 picks the interpreter it is made with.
 
 PYTHON ?= python3
@@ -10,7 +12,7 @@ OUT ?= demo_out
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test lint types bench clean
+.PHONY: demo test lint types bench bench-node soak clean
 .DELETE_ON_ERROR:
 
 demo: .venv/.run-installed
@@ -28,6 +30,12 @@ types: .venv/.dev-installed
 
 bench: .venv/.dev-installed
 	$(BIN)/python benchmarks/bench.py
+
+bench-node: .venv/.run-installed
+	$(BIN)/python benchmarks/bench_node.py
+
+soak: .venv/.dev-installed
+	DEPTH_PRUNE_SOAK=40 $(BIN)/python -m pytest test/ros/test_hard_to_kill.py
 
 clean:
 	rm -rf .venv build install log *.egg-info

@@ -60,6 +60,7 @@ class Graph:
     def __init__(self, node: Node, image_type: type = Image) -> None:
         """Make the publishers and subscriptions."""
         self.node = node
+        self.domain_id: int = node.context.get_domain_id()
         self._stamps = count(1)
         self._images = node.create_publisher(image_type, 'image', QoSProfile(depth=1))
         self._infos = node.create_publisher(CameraInfo, 'camera_info', QoSProfile(depth=1))
@@ -115,15 +116,57 @@ class Graph:
                 return Answer({part: self._got[part, stamp] for part in parts})
         raise AssertionError('the node did not answer')
 
-    def ask_unstamped(self, message: Any) -> bool:
-        """Publish an image of stamp 0 until an answer comes."""
-        message.header.stamp.sec = 0
-        self._got.pop(('depth', 0), None)
+    def ask_stamped(self, message: Any, stamp: int) -> bool:
+        """Publish an image of a stamp until its answer comes."""
+        self._got.pop(('depth', stamp), None)
+        return self.insist_stamped(
+            message, stamp, lambda: None, lambda: self.answered('depth', stamp)
+        )
+
+    def insist_stamped(
+        self, message: Any, stamp: int, before: Callable[[], None], until: Callable[[], bool]
+    ) -> bool:
+        """Publish an image of a stamp, each time after something else, until a condition."""
+        message.header.stamp.sec = stamp
         for _ in range(int(ANSWER_S / AGAIN_S)):
+            before()
             self._images.publish(message)
-            if wait_until(lambda: ('depth', 0) in self._got, AGAIN_S):
+            if wait_until(until, AGAIN_S):
                 return True
         return False
+
+    def ask_quickly(self, message: Any, info: CameraInfo) -> None:
+        """Publish an image until its depth comes, without waiting for the calibration."""
+        stamp = message.header.stamp.sec = next(self._stamps)
+        self._infos.publish(info)
+        self._got = {}
+        while not self.answered('depth', stamp):
+            self._images.publish(message)
+            end = time.monotonic() + AGAIN_S
+            while not self.answered('depth', stamp) and time.monotonic() < end:
+                time.sleep(0.001)
+
+    def send_as_is(
+        self, message: Any = None, camera_info_message: CameraInfo | None = None
+    ) -> None:
+        """Publish as fast as it goes, with a stamp nobody waits for."""
+        if camera_info_message is not None:
+            self._infos.publish(camera_info_message)
+        if message is not None:
+            message.header.stamp.sec = -1
+            self._images.publish(message)
+
+    def forget(self) -> None:
+        """Forget all answers."""
+        self._got = {}
+
+    def answered(self, part: str, stamp: int) -> bool:
+        """Tell whether a part of the answer to a stamp has come."""
+        return (part, stamp) in self._got
+
+    def answer(self, stamp: int) -> Answer:
+        """Return the last answer to a stamp."""
+        return Answer({'depth': self._got['depth', stamp]})
 
     def insist(self, message: Any, until: Callable[[], bool]) -> bool:
         """Publish an image until a condition holds."""

@@ -57,9 +57,8 @@ def test_a_model_is_exchanged_while_inactive_and_a_bad_one_is_not(
             assert not graph.change(Transition.TRANSITION_ACTIVATE)
             assert graph.state() == 'inactive'
             assert reason in process.last_line
-            graph.next_diagnostics()
+            assert wait_until(lambda text=reason: text in graph.diagnostics['message'], 30.0)
             assert (graph.diagnostics['level'], graph.diagnostics['model']) == ('2', 'tiny')
-            assert reason in graph.diagnostics['message']
         assert not graph.set(provider='auto')
         assert graph.change(Transition.TRANSITION_ACTIVATE)
         graph.wait_for(process)
