@@ -7,6 +7,7 @@ from dataclasses import replace
 import os
 from pathlib import Path
 import subprocess
+from subprocess import CompletedProcess
 import sys
 from typing import Any
 
@@ -110,11 +111,10 @@ def test_a_qos_that_does_not_fit_is_said_once(running: Running, tiny_model: Path
         assert process.log.count('found one whose DURABILITY is not') == 1
 
 
-def _start(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    domain = ros_environment(free_domain())
+def _start(command: tuple[str, ...], arguments: tuple[str, ...]) -> CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, '-m', 'depth_prune_ros.ros.depth_node', '--ros-args', *arguments],
-        env={**os.environ, **domain, **environment},
+        [sys.executable, '-m', *command, '--ros-args', *arguments],
+        env={**os.environ, **ros_environment(free_domain())},
         capture_output=True,
         text=True,
         timeout=60,
@@ -123,16 +123,16 @@ def _start(*arguments: str, **environment: str) -> subprocess.CompletedProcess[s
 
 
 @pytest.mark.parametrize(
-    ('arguments', 'reason'),
+    ('command', 'arguments', 'reason'),
     [
-        (('--params-file', '/nowhere/p.yaml'), '/nowhere/p.yaml'),
-        (('-r', '__node:=1bad'), '__node:=1bad'),
+        (('depth_prune_ros.ros.depth_node',), ('--params-file', '/nowhere/p.yaml'), '/p.yaml'),
+        (('depth_prune_ros.cli', 'node'), ('-r', '__node:=1bad'), '__node:=1bad'),
     ],
 )
 def test_arguments_no_node_can_have_are_one_line_and_exit_code_1(
-    arguments: tuple[str, ...], reason: str
+    command: tuple[str, ...], arguments: tuple[str, ...], reason: str
 ) -> None:
-    done = _start(*arguments)
+    done = _start(command, arguments)
     assert done.returncode == 1
     assert 'Traceback' not in done.stderr
     assert done.stderr.splitlines()[-1].startswith('error: ')
