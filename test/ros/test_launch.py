@@ -146,3 +146,12 @@ def test_every_parameter_is_an_argument() -> None:
     topics = ast.literal_eval(_constant(LAUNCH / 'depth.launch.py', 'TOPICS'))
     # An argument that has the name of a parameter would hide it.
     assert not (own | set(topics)) & set(PARAMETERS['ros__parameters'])
+
+
+def test_nav2_takes_the_points_where_the_node_publishes_them() -> None:
+    config = yaml.safe_load((ROOT / 'config' / 'nav2_voxel.param.yaml').read_text())
+    layer = config['local_costmap']['local_costmap']['ros__parameters']['voxel_layer']
+    source = layer[layer['observation_sources']]
+    assert source['topic'] == '/depth_node/points'
+    assert source['obstacle_max_range'] < source['raytrace_max_range']
+    assert layer['origin_z'] + layer['z_voxels'] * layer['z_resolution'] == pytest.approx(1.6)
