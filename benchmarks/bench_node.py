@@ -3,7 +3,7 @@ What the node costs beside the network's run, over DDS, beside a plain node in t
 
 Run by ``make bench-node``. A camera (1242x375 rgb8, 10 and 30 Hz) and a consumer in this process,
 the node in its own; with Fast DDS's default transport and with LARGE_DATA for the whole graph.
-Medians of several rounds, in milliseconds.
+Images are taken reliably. Medians of several rounds, in milliseconds.
 
 latency   from publishing the image to receiving its depth
 own work  of the node: from the callback to the last publish, without the network's run
@@ -29,6 +29,11 @@ ROUNDS, SECONDS = 3, 8.0
 WIDTH, HEIGHT = 1242, 375
 WARM_UP = 10
 LARGE_DATA = 'LARGE_DATA?max_msg_size=4MB&sockets_size=4MB&non_blocking=true'
+# Reliable as the plain node, so that both get every image.
+NODE = [
+    *('-m', 'depth_prune_ros.ros.depth_node', '--ros-args', '-p'),
+    'qos_overrides./image.subscription.reliability:=reliable',
+]
 PLAIN = Path(__file__).with_name('plain_node.py')
 COLUMNS = (
     *('answered', 'latency p50 (ms)', 'latency p99 (ms)', 'inference p50 (ms)'),
@@ -80,11 +85,11 @@ def _measure(kind: str, rate: float, seconds: float) -> dict[str, float]:
     import rclpy
 
     domain_id = free_domain()
-    module = ['-m', 'depth_prune_ros.ros.depth_node'] if kind == 'depth_node' else [str(PLAIN)]
+    command = NODE if kind == 'depth_node' else [str(PLAIN)]
     environment = {**os.environ, **ros_environment(domain_id)}
     with tempfile.TemporaryFile() as log, ros_context(domain_id) as context:
         process = subprocess.Popen(
-            [sys.executable, *module], env=environment, stdout=log, stderr=subprocess.STDOUT
+            [sys.executable, *command], env=environment, stdout=log, stderr=subprocess.STDOUT
         )
         bench = Bench(rclpy.create_node('bench', context=context))
         with spinning(bench.node):
