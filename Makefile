@@ -3,6 +3,8 @@
 # make lint|types|bench  one of the parts
 # make compare           every pruning method in one protocol: hours; goes on where it stopped
 # make results           measure what compare made, write docs/results.md
+# make soak              the tests of what robots do to the node, at their full counts (an hour)
+# make bench-node        what the node costs beside the network's run, against a plain node
 # Everything is installed into .venv; PYTHON=python3.12 picks the interpreter it is made with.
 
 PYTHON ?= python3
@@ -12,7 +14,7 @@ OUT ?= demo_out
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test lint types bench compare results clean
+.PHONY: demo test lint types bench bench-node soak compare results clean
 .DELETE_ON_ERROR:
 
 demo: .venv/.run-installed
@@ -37,6 +39,12 @@ compare: .venv/.compare-installed
 
 results: .venv/.dev-installed
 	$(BIN)/python benchmarks/compare_results.py
+
+bench-node: .venv/.run-installed
+	$(BIN)/python benchmarks/bench_node.py
+
+soak: .venv/.dev-installed
+	DEPTH_PRUNE_SOAK=40 $(BIN)/python -m pytest test/ros/test_hard_to_kill.py
 
 clean:
 	rm -rf .venv build install log *.egg-info

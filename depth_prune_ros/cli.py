@@ -171,6 +171,18 @@ def demo(
     say(f'report:   {done.page}\npictures: {out / "strip.png"}\nrecorded: {done.recorded}')
 
 
+@app.command(context_settings={'allow_extra_args': True, 'ignore_unknown_options': True})
+def node() -> None:
+    """
+    Run the depth node, as `ros2 run depth_prune_ros depth_node` does.
+
+    Example: depth-prune node --ros-args -r image:=/camera/image_raw -p max_depth:=20.0
+    """
+    from depth_prune_ros.ros.depth_node import main as run_node
+
+    sys.exit(run_node())
+
+
 def main() -> None:
     """Run the command line; an error of ours is one line and exit code 1."""
     with _one_line():

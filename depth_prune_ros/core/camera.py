@@ -17,6 +17,35 @@ Float = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
+class Window:
+    """A part of an image: the pixel of its upper left corner, and its size."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        """Rows and columns, to index an image [H, W] with."""
+        return slice(self.y, self.y + self.height), slice(self.x, self.x + self.width)
+
+
+def centre_window(width: int, height: int, aspect: float) -> Window:
+    """
+    Find the largest part of an image that has an aspect ratio and the image's centre.
+
+    :param width: of the image, pixels
+    :param height: of the image, pixels
+    :param aspect: width over height of the part
+    :return: at least one pixel wide and high
+    """
+    wide = min(width, max(1, round(height * aspect)))
+    high = min(height, max(1, round(width / aspect)))
+    return Window((width - wide) // 2, (height - high) // 2, wide, high)
+
+
+@dataclass(frozen=True)
 class Intrinsics:
     """A rectified pinhole camera: size and projection in pixels, centre of pixel (0, 0) at 0."""
 
@@ -34,6 +63,12 @@ class Intrinsics:
             msg = (
                 'expected width, height, fx and fy above 0, found '
                 f'{self.width}x{self.height}, fx {self.fx}, fy {self.fy}; calibrate the camera'
+            )
+            raise CameraError(msg)
+        if not (np.isfinite(self.cx) and np.isfinite(self.cy)):
+            msg = (
+                f'expected a finite principal point, found cx {self.cx}, cy {self.cy}; '
+                'calibrate the camera'
             )
             raise CameraError(msg)
 

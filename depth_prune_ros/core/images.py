@@ -28,54 +28,72 @@ _SAMPLES: dict[str, tuple[str, int]] = {
     '8UC1': ('u1', 1),
     '8UC3': ('u1', 3),
     '16UC1': ('u2', 1),
+    'rgb16': ('u2', 3),
+    'bgr16': ('u2', 3),
+    'rgba16': ('u2', 4),
+    'bgra16': ('u2', 4),
     '32FC1': ('f4', 1),
     'bayer_rggb8': ('u1', 1),
     'bayer_bggr8': ('u1', 1),
     'bayer_gbrg8': ('u1', 1),
     'bayer_grbg8': ('u1', 1),
+    'bayer_rggb16': ('u2', 1),
+    'bayer_bggr16': ('u2', 1),
+    'bayer_gbrg16': ('u2', 1),
+    'bayer_grbg16': ('u2', 1),
     'yuv422': ('u1', 2),
     'uyvy': ('u1', 2),
     'yuv422_yuy2': ('u1', 2),
     'yuyv': ('u1', 2),
 }
+# Bytes at the end of a compressed image among which its end is looked for.
+_LONGEST_FILLING = 4096
 _YUV = ('yuv422', 'uyvy', 'yuv422_yuy2', 'yuyv')
 
 
 def _by_opencv(code: int) -> Callable[[Pixels], Pixels]:
     def convert(pixels: Pixels) -> Pixels:
-        return cv2.cvtColor(np.ascontiguousarray(pixels), code)
+        # OpenCV reads wrong samples, silently, where a row is no whole number of samples.
+        samples = np.ascontiguousarray(pixels)
+        if samples.dtype == np.uint16:
+            samples = cv2.convertScaleAbs(samples, alpha=1 / 257).reshape(samples.shape)
+        return cv2.cvtColor(samples, code)
 
     return convert
 
 
-def _to_8_bits(pixels: Pixels) -> Pixels:
-    """Scale 0..65535 to 0..255, rounded, as grey."""
-    # OpenCV reads wrong samples, silently, where a row is no whole number of 16 bit samples.
-    samples = np.ascontiguousarray(pixels)
-    return cv2.cvtColor(cv2.convertScaleAbs(samples, alpha=1 / 257), cv2.COLOR_GRAY2RGB)
-
-
+# OpenCV names a Bayer pattern by the second row's second and third pixel.
+_BAYER = {
+    'bayer_rggb': cv2.COLOR_BayerBG2RGB,
+    'bayer_bggr': cv2.COLOR_BayerRG2RGB,
+    'bayer_gbrg': cv2.COLOR_BayerGR2RGB,
+    'bayer_grbg': cv2.COLOR_BayerGB2RGB,
+}
+_OPENCV_CODES = {
+    'bgr8': cv2.COLOR_BGR2RGB,
+    'rgba8': cv2.COLOR_RGBA2RGB,
+    'bgra8': cv2.COLOR_BGRA2RGB,
+    'mono8': cv2.COLOR_GRAY2RGB,
+    'mono16': cv2.COLOR_GRAY2RGB,
+    'bgr16': cv2.COLOR_BGR2RGB,
+    'rgba16': cv2.COLOR_RGBA2RGB,
+    'bgra16': cv2.COLOR_BGRA2RGB,
+    '8UC1': cv2.COLOR_GRAY2RGB,
+    # An encoding named by OpenCV's type carries OpenCV's channel order.
+    '8UC3': cv2.COLOR_BGR2RGB,
+    '16UC1': cv2.COLOR_GRAY2RGB,
+    'yuv422': cv2.COLOR_YUV2RGB_UYVY,
+    'uyvy': cv2.COLOR_YUV2RGB_UYVY,
+    'yuv422_yuy2': cv2.COLOR_YUV2RGB_YUYV,
+    'yuyv': cv2.COLOR_YUV2RGB_YUYV,
+    **{f'{name}{bits}': code for name, code in _BAYER.items() for bits in (8, 16)},
+}
 _TO_RGB: dict[str, Callable[[Pixels], Pixels]] = {
     'rgb8': lambda pixels: pixels,
-    'bgr8': _by_opencv(cv2.COLOR_BGR2RGB),
-    'rgba8': _by_opencv(cv2.COLOR_RGBA2RGB),
-    'bgra8': _by_opencv(cv2.COLOR_BGRA2RGB),
-    'mono8': _by_opencv(cv2.COLOR_GRAY2RGB),
-    'mono16': _to_8_bits,
-    '8UC1': _by_opencv(cv2.COLOR_GRAY2RGB),
-    # An encoding named by OpenCV's type carries OpenCV's channel order.
-    '8UC3': _by_opencv(cv2.COLOR_BGR2RGB),
-    '16UC1': _to_8_bits,
-    # OpenCV names a Bayer pattern by the second row's second and third pixel.
-    'bayer_rggb8': _by_opencv(cv2.COLOR_BayerBG2RGB),
-    'bayer_bggr8': _by_opencv(cv2.COLOR_BayerRG2RGB),
-    'bayer_gbrg8': _by_opencv(cv2.COLOR_BayerGR2RGB),
-    'bayer_grbg8': _by_opencv(cv2.COLOR_BayerGB2RGB),
-    'yuv422': _by_opencv(cv2.COLOR_YUV2RGB_UYVY),
-    'uyvy': _by_opencv(cv2.COLOR_YUV2RGB_UYVY),
-    'yuv422_yuy2': _by_opencv(cv2.COLOR_YUV2RGB_YUYV),
-    'yuyv': _by_opencv(cv2.COLOR_YUV2RGB_YUYV),
+    'rgb16': lambda pixels: cv2.convertScaleAbs(np.ascontiguousarray(pixels), alpha=1 / 257),
+    **{encoding: _by_opencv(code) for encoding, code in _OPENCV_CODES.items()},
 }
+RGB_ENCODINGS = frozenset(_TO_RGB)
 _DEPTH = ('32FC1', '16UC1', 'mono16')
 
 
@@ -129,18 +147,28 @@ def compressed_to_rgb(msg: Any) -> Bytes:
     Decode a sensor_msgs/CompressedImage (jpeg or png).
 
     :return: uint8 [H, W, 3] RGB, as the sensor saw it (no rotation by EXIF)
-    :raises ImageError: data that OpenCV does not decode
+    :raises ImageError: data that OpenCV does not decode, or that is cut short
     """
     data = np.frombuffer(msg.data, np.uint8)
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-    bgr = cv2.imdecode(data, flags) if data.size else None
+    bgr = cv2.imdecode(data, flags) if _is_whole(data) else None
     if bgr is None:
         text = (
             f'expected a jpeg or png image, found {data.size} bytes of format '
-            f'{msg.format!r} that do not decode; is the recording damaged?'
+            f'{msg.format!r} that do not decode whole; is the recording damaged?'
         )
         raise ImageError(text)
     return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB, dst=bgr), np.uint8)
+
+
+def _is_whole(data: Bytes) -> bool:
+    """Tell whether a jpeg or png has its end: OpenCV fills up what is missing without a word."""
+    if data[:2].tobytes() == b'\xff\xd8':
+        # Some cameras fill their buffer up with zeros.
+        return data[-_LONGEST_FILLING:].tobytes().rstrip(b'\0').endswith(b'\xff\xd9')
+    if data[:4].tobytes() == b'\x89PNG':
+        return b'IEND' in data[-_LONGEST_FILLING:].tobytes()
+    return bool(data.size)
 
 
 def _unsupported(encoding: str, wanted: str, known: list[str]) -> str:

@@ -74,10 +74,15 @@ def ros_context(domain_id: int | None = None) -> Iterator[Context]:
 
 
 @contextmanager
-def spinning(node: Node, ended: Callable[[], None] | None = None) -> Iterator[None]:
+def spinning(
+    node: Node,
+    ended: Callable[[], None] | None = None,
+    first: Callable[[], None] | None = None,
+) -> Iterator[None]:
     """
     Serve a node's callbacks in a thread; the node is destroyed at the end.
 
+    :param first: called in the thread before any callback
     :param ended: called in the thread when it ends, also by an exception of a callback
     """
     executor = SingleThreadedExecutor(context=node.context)
@@ -85,6 +90,8 @@ def spinning(node: Node, ended: Callable[[], None] | None = None) -> Iterator[No
 
     def spin() -> None:
         try:
+            if first is not None:
+                first()
             with suppress(ExternalShutdownException):
                 executor.spin()
         finally:

@@ -8,12 +8,17 @@ the signal handler stands: SIGINT and SIGTERM end the process with code 0 at any
 from __future__ import annotations
 
 import os
+from pathlib import Path
 import signal
 import sys
+import tempfile
+import threading
 from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 ENDED = b'\0'
+# Launch and supervisors want a node gone within a second.
+SHUTDOWN_S = 0.7
 
 
 class SignalGate:
@@ -51,7 +56,7 @@ def main() -> int:
     """
     Run the depth node until it is told to stop.
 
-    :return: 0 after SIGINT and SIGTERM, 1 if spinning ended by itself
+    :return: 0 after SIGINT and SIGTERM, 1 if it could not start or spinning ended by itself
     """
     gate = SignalGate()
 
@@ -61,19 +66,44 @@ def main() -> int:
     from rclpy.signals import SignalHandlerOptions
     from rclpy.utilities import try_shutdown
 
-    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
-    gate.exit_at_once = False
     try:
+        rclpy.init(args=_arguments(), signal_handler_options=SignalHandlerOptions.NO)
+        gate.exit_at_once = False
         node = DepthNode()
-        node.start()
-        with spinning(node, ended=gate.end):
+    except Exception as error:  # rcl's errors about arguments and log folders have no other base
+        sys.stderr.write(f'error: {" ".join(str(error).split())}\n')
+        return 1
+    try:
+        with spinning(node, ended=gate.end, first=node.start):
             asked = gate.wait()
+            if asked:
+                _end_within(SHUTDOWN_S)
     finally:
         try_shutdown()
         # A second Ctrl-C (launch and the terminal both send one) must not spoil the exit code.
         for number in SIGNALS:
             signal.signal(number, signal.SIG_IGN)
     return 0 if asked else 1
+
+
+def _arguments() -> list[str]:
+    """Return the process's arguments; without a log folder that can be written, no log files."""
+    home = Path(os.environ.get('ROS_HOME') or Path.home() / '.ros')
+    folder = Path(os.environ.get('ROS_LOG_DIR') or home / 'log')
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return sys.argv
+    except OSError as error:
+        sys.stderr.write(f'{folder}: expected a log folder to write to: {error}; no log files\n')
+        return [*sys.argv, '--ros-args', '--disable-external-lib-logs']
+
+
+def _end_within(seconds: float) -> None:
+    """End the process with code 0 after so long, whatever it still waits for (a model, say)."""
+    watchdog = threading.Timer(seconds, os._exit, [0])
+    watchdog.daemon = True
+    watchdog.start()
 
 
 if __name__ == '__main__':

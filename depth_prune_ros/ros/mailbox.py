@@ -23,16 +23,20 @@ class Mailbox(Generic[T]):
         self._changed = threading.Condition()
         self._item: T | None = None
         self._closed = False
-        self.dropped = 0
 
-    def put(self, item: T) -> None:
-        """Leave an item, in place of one not yet taken; a closed mailbox takes nothing."""
+    def put(self, item: T) -> bool:
+        """
+        Leave an item, in place of one not yet taken; a closed mailbox takes nothing.
+
+        :return: whether one not yet taken was dropped
+        """
         with self._changed:
             if self._closed:
-                return
-            self.dropped += self._item is not None
+                return False
+            replaced = self._item is not None
             self._item = item
             self._changed.notify()
+            return replaced
 
     def take(self) -> T | None:
         """Wait for an item and take it; None once the mailbox is closed."""
@@ -65,14 +69,9 @@ class Worker(Generic[T]):
         self._thread = threading.Thread(target=self._run, name='depth_worker', daemon=True)
         self._thread.start()
 
-    @property
-    def dropped(self) -> int:
-        """Items replaced by newer ones before they were handled."""
-        return self._box.dropped
-
-    def put(self, item: T) -> None:
-        """Leave an item for the thread."""
-        self._box.put(item)
+    def put(self, item: T) -> bool:
+        """Leave an item for the thread; True if it took the place of another."""
+        return self._box.put(item)
 
     def stop(self) -> None:
         """Let the item at hand finish, drop the rest and join the thread."""

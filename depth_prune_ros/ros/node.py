@@ -1,66 +1,72 @@
-"""The depth node: ROS on the outside, core.engine on the inside."""
+"""The depth node: lifecycle, parameters and topics; the work itself is the processor's."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+import time
 from typing import Any
-from typing import TypeAlias
 
 from depth_prune_ros.core.engine import DepthEngine
-from depth_prune_ros.core.errors import CameraError
+from depth_prune_ros.core.errors import ConfigError
 from depth_prune_ros.core.errors import DepthPruneError
-from depth_prune_ros.core.images import compressed_to_rgb
-from depth_prune_ros.core.images import image_to_rgb
 from depth_prune_ros.core.models import default_model
-from depth_prune_ros.ros.mailbox import Worker
-from depth_prune_ros.ros.messages import camera_info_message
-from depth_prune_ros.ros.messages import depth_message
-from depth_prune_ros.ros.messages import intrinsics_of
-from depth_prune_ros.ros.messages import limit_depth
+from depth_prune_ros.ros.diagnostics import model_values
+from depth_prune_ros.ros.diagnostics import Statistics
+from depth_prune_ros.ros.inputs import IMAGE_TYPES
+from depth_prune_ros.ros.outputs import Outputs
 from depth_prune_ros.ros.parameters import declare_parameters
 from depth_prune_ros.ros.parameters import DepthParameters
 from depth_prune_ros.ros.parameters import read_parameters
+from depth_prune_ros.ros.processor import Processor
+from depth_prune_ros.ros.quality import input_options
+from depth_prune_ros.ros.quality import input_profile
+from diagnostic_msgs.msg import DiagnosticArray
+from diagnostic_msgs.msg import DiagnosticStatus
 import numpy as np
-from numpy.typing import NDArray
+from rclpy.clock import Clock
+from rclpy.clock_type import ClockType
 from rclpy.lifecycle import LifecycleNode
-from rclpy.lifecycle import LifecyclePublisher
 from rclpy.lifecycle import LifecycleState
 from rclpy.lifecycle import TransitionCallbackReturn
-from rclpy.qos import QoSProfile
-from rclpy.qos import QoSReliabilityPolicy
-from rclpy.qos_overriding_options import QoSOverridingOptions
+from rclpy.parameter import Parameter
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo
-from sensor_msgs.msg import CompressedImage
-from sensor_msgs.msg import Image
 
 NODE_NAME = 'depth_node'
-IMAGE_TYPES: dict[str, type] = {'raw': Image, 'compressed': CompressedImage}
-LOG_PERIOD_S = 5.0
+DIAGNOSTICS_PERIOD_S = 1.0
 
-Frame: TypeAlias = 'Image | CompressedImage'
 Success = TransitionCallbackReturn.SUCCESS
+Failure = TransitionCallbackReturn.FAILURE
 
 
 class DepthNode(LifecycleNode):
     """
-    Lifecycle node: `image` and `camera_info` in, `~/depth` and `~/camera_info` out.
+    Lifecycle node: `image` and `camera_info` in; depth, camera_info, points, preview out.
 
     Configuring loads, checks and warms up the model; being active means subscriptions and a
-    worker thread that always takes the newest image. No subscriber, no work.
+    thread that always takes the newest image. No subscriber, no work. A transition that cannot
+    be made says why, in the log and on /diagnostics, and leaves the node where it was.
     """
 
     def __init__(self, **options: Any) -> None:
         """Declare the parameters; takes the keyword options of rclpy's Node."""
         super().__init__(NODE_NAME, **options)
-        declare_parameters(self)
+        self._processor: Processor | None = None
         self._settings = DepthParameters()
+        self._faults = declare_parameters(self, lambda: self._processor is not None)
+        self.add_post_set_parameters_callback(self._take_parameters)
         self._engine: DepthEngine | None = None
-        self._worker: Worker[Frame] | None = None
+        self._loaded: tuple[Any, ...] = ()
         self._inputs: list[Subscription] = []
-        self._outputs: list[LifecyclePublisher] = []
-        self._info: CameraInfo | None = None
-        self._warned_no_info = False
+        self._outputs: Outputs | None = None
+        self._statistics = Statistics()
+        self._refusal = ''
+        self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
+        self._reported_s = time.monotonic()
+        # Simulated time stands still between bags; a node that lives still says so.
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self.create_timer(DIAGNOSTICS_PERIOD_S, self._report, clock=steady)
 
     def start(self) -> None:
         """Configure and activate, if the parameter autostart says so; a failure is only logged."""
@@ -68,38 +74,18 @@ class DepthNode(LifecycleNode):
             self.trigger_activate()
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Load the model and make the publishers; the reason of a failure is logged."""
-        try:
-            self._settings = read_parameters(self)
-            self._engine = load_engine(self._settings)
-        except DepthPruneError as error:
-            self.get_logger().error(str(error))
-            return TransitionCallbackReturn.FAILURE
-        overrides = QoSOverridingOptions.with_default_policies()
-        for kind, topic in ((Image, '~/depth'), (CameraInfo, '~/camera_info')):
-            publisher = self.create_lifecycle_publisher(
-                kind, topic, QoSProfile(depth=1), qos_overriding_options=overrides
-            )
-            self._outputs.append(publisher)
-        card = self._engine.card
-        self.get_logger().info(
-            f'{card.name}: {card.parameters} parameters, {card.input_width}x{card.input_height}, '
-            f'{self._engine.provider}, sha256 {self._engine.sha256[:12]}'
-        )
+        """Load the model and make the publishers."""
+        if not self._attempt(self._configure):
+            self._release()
+            return Failure
         return super().on_configure(state)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Start the worker thread, then listen."""
-        done = super().on_activate(state)
-        self._warned_no_info = False
-        self._worker = Worker(self._process, self._log_failure)
-        image_type = IMAGE_TYPES[self._settings.image_transport]
-        self._inputs = [
-            self._subscribe(CameraInfo, 'camera_info', self._on_camera_info),
-            self._subscribe(image_type, 'image', self._on_image),
-        ]
-        self.get_logger().info(f'active: {self._inputs[1].topic_name} -> depth')
-        return done
+        """Load another model if the parameters name one, start the thread, then listen."""
+        if not self._attempt(self._activate):
+            self._stop()
+            return Failure
+        return super().on_activate(state)
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stop listening and working; the model stays loaded."""
@@ -127,74 +113,107 @@ class DepthNode(LifecycleNode):
         self._stop()
         super().destroy_node()
 
-    def _subscribe(self, kind: type, topic: str, callback: Any) -> Subscription:
-        return self.create_subscription(
-            kind,
-            topic,
-            callback,
-            QoSProfile(depth=1, reliability=QoSReliabilityPolicy.BEST_EFFORT),
-            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+    def _attempt(self, step: Callable[[], None]) -> bool:
+        """Do a part of a transition; a failure is said, never raised."""
+        self._refusal = ''
+        try:
+            step()
+        except Exception as error:  # rclpy's and rcl's errors share no base, and none may kill
+            kind = '' if isinstance(error, DepthPruneError) else f'{type(error).__name__}: '
+            self._refusal = ' '.join(f'{kind}{error}'.split())
+            self._statistics.last_error = self._refusal
+            self.get_logger().error(self._refusal)
+        return not self._refusal
+
+    def _configure(self) -> None:
+        if self._faults:
+            raise ConfigError('; '.join(self._faults.values()))
+        self._settings = read_parameters(self)
+        self._load()
+        self._outputs = Outputs(self, self._mismatch)
+
+    def _activate(self) -> None:
+        self._settings = read_parameters(self)
+        self._load()
+        if self._engine is None or self._outputs is None:
+            msg = 'expected a configured node, found none; configure it first'
+            raise ConfigError(msg)
+        processor = Processor(
+            self._engine, self._outputs, self._statistics, self.get_clock(), self.get_logger()
         )
+        processor.settings = self._settings
+        self._processor = processor
+        kind = IMAGE_TYPES[self._settings.image_transport]
+        self._subscribe(CameraInfo, 'camera_info', processor.take_camera_info)
+        self._subscribe(kind, 'image', processor.take_image)
+        self.get_logger().info(f'active: {self._inputs[1].topic_name} -> depth')
+
+    def _load(self) -> None:
+        """Load the model the parameters name, unless it is the one at hand."""
+        if self._engine is not None and self._loaded == self._settings.of_the_model:
+            return
+        engine = load_engine(self._settings)
+        self._engine, self._loaded = engine, self._settings.of_the_model
+        card = engine.card
+        self.get_logger().info(
+            f'{card.name}: {card.parameters} parameters, {card.input_width}x{card.input_height}, '
+            f'{engine.provider}, sha256 {engine.sha256[:12]}'
+        )
+
+    def _subscribe(self, kind: type, topic: str, callback: Callable[[Any], None]) -> None:
+        options = input_options(topic, self._mismatch)
+        subscription = self.create_subscription(kind, topic, callback, input_profile(), **options)
+        self._inputs.append(subscription)
 
     def _stop(self) -> None:
         for subscription in self._inputs:
             self.destroy_subscription(subscription)
         self._inputs = []
-        if self._worker is not None:
-            self._worker.stop()
-        self._worker = None
+        if self._processor is not None:
+            self._processor.stop()
+        self._processor = None
 
     def _release(self) -> None:
         self._stop()
-        for publisher in self._outputs:
-            self.destroy_lifecycle_publisher(publisher)
-        self._outputs = []
+        if self._outputs is not None:
+            self._outputs.destroy()
+        self._outputs = None
         self._engine = None
-        self._info = None
+        self._loaded = ()
 
-    def _on_camera_info(self, message: CameraInfo) -> None:
-        self._info = message
+    def _take_parameters(self, changes: list[Parameter]) -> None:
+        """Let changed parameters count from the next image on."""
+        for change in changes:
+            self._faults.pop(change.name, None)
+        if self._processor is not None:
+            self._settings = read_parameters(self)
+            self._processor.settings = self._settings
 
-    def _on_image(self, message: Frame) -> None:
-        wanted = any(publisher.get_subscription_count() for publisher in self._outputs)
-        if wanted and self._worker is not None:
-            self._worker.put(message)
+    def _mismatch(self, topic: str, policy: str) -> None:
+        if self._statistics.mismatch(topic, policy):
+            self.get_logger().warning(
+                f'{topic}: expected a partner with a compatible QoS, found one whose {policy} is '
+                f'not; set qos_overrides for the topic, or change the partner'
+            )
 
-    def _process(self, message: Frame) -> None:
-        """Turn one image into depth and publish it; runs in the worker thread."""
-        if self._engine is None:
-            return
-        info = self._info
-        raw = self._settings.image_transport == 'raw'
-        image = image_to_rgb(message) if raw else compressed_to_rgb(message)
-        depth = self._engine.infer(image, self._fx_over_width(info))
-        limits = (self.get_parameter(name).value for name in ('min_depth', 'max_depth'))
-        encoding = self._settings.depth_encoding
-        depth_out, info_out = self._outputs
-        depth_out.publish(depth_message(limit_depth(depth, *limits), message.header, encoding))
-        if info is not None:
-            height, width = depth.shape
-            rescaled = camera_info_message(info, width, height)
-            rescaled.header = message.header
-            info_out.publish(rescaled)
-
-    def _fx_over_width(self, info: CameraInfo | None) -> float | None:
-        """Return the camera's focal length over width; None, the card's, with one warning."""
-        reason = 'no camera_info yet'
-        if info is not None:
-            try:
-                return intrinsics_of(info).fx_over_width
-            except CameraError as error:
-                reason = str(error)
-        if not self._warned_no_info:
-            self._warned_no_info = True
-            self.get_logger().warning(f'{reason}: depth is scaled for the training camera')
-        return None
-
-    def _log_failure(self, error: Exception) -> None:
-        kind = '' if isinstance(error, DepthPruneError) else f'{type(error).__name__}: '
-        text = f'image dropped: {kind}{error}'
-        self.get_logger().error(text, throttle_duration_sec=LOG_PERIOD_S)
+    def _report(self) -> None:
+        """Say on /diagnostics how the node does."""
+        now_s = time.monotonic()
+        status = self._statistics.status(now_s - self._reported_s)
+        self._reported_s = now_s
+        status.name = f'{self.get_name()}: depth'
+        if self._processor is None:
+            status.level, status.message = DiagnosticStatus.OK, 'not active'
+        if self._refusal:
+            status.level, status.message = DiagnosticStatus.ERROR, self._refusal
+        if self._engine is not None:
+            card = self._engine.card
+            status.hardware_id = card.name
+            shown = model_values(card.name, self._engine.sha256, self._engine.provider)
+            status.values = [*shown, *status.values]
+        message = DiagnosticArray(status=[status])
+        message.header.stamp = self.get_clock().now().to_msg()
+        self._diagnostics.publish(message)
 
 
 def load_engine(parameters: DepthParameters) -> DepthEngine:
@@ -202,14 +221,13 @@ def load_engine(parameters: DepthParameters) -> DepthEngine:
     Load the model the parameters name and run it once, so that the first image is not slow.
 
     :raises ModelError: as DepthEngine.load, or no shipped model where none is named
+    :raises ConfigError: as DepthEngine.load
     """
-    path = Path(parameters.model) if parameters.model else default_model()
     engine = DepthEngine.load(
-        path, threads=parameters.threads, sha256=parameters.model_sha256.strip()
+        Path(parameters.model) if parameters.model else default_model(),
+        threads=parameters.threads,
+        sha256=parameters.model_sha256.strip(),
+        provider=parameters.provider,
     )
-    engine.disparity(_blank(engine))
+    engine.run(np.zeros((engine.card.input_height, engine.card.input_width, 3), np.uint8))
     return engine
-
-
-def _blank(engine: DepthEngine) -> NDArray[np.uint8]:
-    return np.zeros((engine.card.input_height, engine.card.input_width, 3), np.uint8)

@@ -2,54 +2,141 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
+from dataclasses import Field
+from dataclasses import field
 from dataclasses import fields
+from enum import Enum
+from typing import Any
 
+from depth_prune_ros.core.engine import AUTO
+from depth_prune_ros.core.engine import PROVIDERS
 from depth_prune_ros.core.errors import ConfigError
 from rcl_interfaces.msg import FloatingPointRange
 from rcl_interfaces.msg import IntegerRange
 from rcl_interfaces.msg import ParameterDescriptor
 from rcl_interfaces.msg import SetParametersResult
+from rclpy.exceptions import InvalidParameterValueException
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-IMAGE_TRANSPORTS = ('raw', 'compressed')
-DEPTH_ENCODINGS = ('32FC1', '16UC1')
-LARGEST_DEPTH_M = 1000.0
-MOST_THREADS = 64
+
+class When(Enum):
+    """When a parameter may be changed."""
+
+    NEVER = 'Fixed at start.'
+    INACTIVE = 'While the node is not active; counts from the next activation.'
+    ANY = 'At any time.'
+
+
+def _parameter(
+    default: Any,
+    text: str,
+    allowed: tuple[str, ...] | tuple[float, float] | None = None,
+    when: When = When.ANY,
+) -> Any:
+    """Declare a parameter; allowed are its words, or its smallest and its largest value."""
+    return field(default=default, metadata={'text': text, 'allowed': allowed, 'when': when})
 
 
 @dataclass(frozen=True)
 class DepthParameters:
+    """The parameters of the depth node; the defaults here are the node's."""
+
+    model: str = _parameter(
+        '', 'Model file (ONNX with its card); empty: the shipped one.', when=When.INACTIVE
+    )
+    model_sha256: str = _parameter(
+        '', 'SHA-256 the model file must have (hex); empty: any.', when=When.INACTIVE
+    )
+    provider: str = _parameter(
+        AUTO,
+        f'What runs the network; auto: the first of {", ".join(PROVIDERS)} that works.',
+        (AUTO, *PROVIDERS),
+        When.INACTIVE,
+    )
+    threads: int = _parameter(
+        0, 'Threads of one inference on the cpu; 0: onnxruntime decides.', (0, 64), When.INACTIVE
+    )
+    image_transport: str = _parameter(
+        'raw',
+        'What the topic image carries: raw (Image) or compressed (CompressedImage, jpeg or png).',
+        ('raw', 'compressed'),
+        When.NEVER,
+    )
+    fit: str = _parameter(
+        'stretch',
+        'How the image becomes the size of the network: stretch all of it, or crop its centre.',
+        ('stretch', 'crop'),
+    )
+    rectify: bool = _parameter(
+        False, 'Take the lens distortion that camera_info says out of the image first.'
+    )
+    depth_encoding: str = _parameter(
+        '32FC1',
+        '32FC1 (metres, NaN = none) or 16UC1 (millimetres, 0 = none).',
+        ('32FC1', '16UC1'),
+    )
+    output_size: str = _parameter(
+        'network',
+        'Size of what is published: the size of the network, or of the input image.',
+        ('network', 'input'),
+    )
+    max_depth: float = _parameter(80.0, 'Farthest valid depth in metres.', (0.0, 1000.0))
+    min_depth: float = _parameter(0.1, 'Nearest valid depth in metres.', (0.0, 1000.0))
+    points_fields: str = _parameter(
+        'xyz', 'What a point has: xyz, or xyzrgb with its colour.', ('xyz', 'xyzrgb')
+    )
+    points_stride: int = _parameter(
+        2, 'Takes every so many-th pixel of every so many-th row for points.', (1, 64)
+    )
+    points_max_range: float = _parameter(
+        30.0, 'Farthest point in metres from the camera.', (0.0, 1000.0)
+    )
+    rate_limit: float = _parameter(
+        0.0, 'Most images a second that are worked on; 0: all.', (0.0, 1000.0)
+    )
+    max_age: float = _parameter(
+        0.0,
+        'Older images, in seconds by the clock of the node, are dropped; 0: none.',
+        (0.0, 3600.0),
+    )
+    autostart: bool = _parameter(True, 'Configure and activate at start.', when=When.NEVER)
+
+    @property
+    def of_the_model(self) -> tuple[Any, ...]:
+        """Return what a loaded model depends on."""
+        return (self.model, self.model_sha256, self.provider, self.threads)
+
+
+def declare_parameters(
+    node: Node, is_active: Callable[[], bool] = lambda: False
+) -> dict[str, str]:
     """
-    The parameters of the depth node; the defaults here are the node's.
+    Declare every parameter on a node, with its descriptor.
 
-    :param model: model file (ONNX); empty takes the one the package ships
-    :param model_sha256: hex digest the file must have; empty accepts any
-    :param image_transport: what `image` carries: raw (Image) or compressed (CompressedImage)
-    :param depth_encoding: 32FC1 (metres, NaN = none) or 16UC1 (millimetres, 0 = none)
-    :param max_depth: metres; farther becomes invalid
-    :param min_depth: metres; nearer becomes invalid
-    :param threads: threads of one inference; 0 leaves it to onnxruntime
-    :param autostart: configure and activate at start
+    An integer is taken where a decimal number is wanted. An override of a wrong type or out of
+    range is not taken: the node lives, and can say so.
+
+    :param is_active: whether the node works, so that what belongs to the model cannot change
+    :return: what is wrong with the overrides, by parameter
     """
-
-    model: str = ''
-    model_sha256: str = ''
-    image_transport: str = 'raw'
-    depth_encoding: str = '32FC1'
-    max_depth: float = 80.0
-    min_depth: float = 0.1
-    threads: int = 0
-    autostart: bool = True
-
-
-def declare_parameters(node: Node) -> None:
-    """Declare every parameter on a node, with its descriptor."""
-    descriptors = _descriptors()
+    faults = {}
     for item in fields(DepthParameters):
-        node.declare_parameter(item.name, item.default, descriptors[item.name])
-    node.add_on_set_parameters_callback(lambda changes: _check_changes(node, changes))
+        value = _override(node, item)
+        try:
+            node.declare_parameter(
+                item.name, _typed(item, value), _descriptor(item), ignore_override=True
+            )
+        except (ConfigError, InvalidParameterValueException) as error:
+            faults[item.name] = str(error)
+            node.declare_parameter(
+                item.name, item.default, _descriptor(item), ignore_override=True
+            )
+    node.add_on_set_parameters_callback(lambda changes: _check_changes(node, changes, is_active))
+    return faults
 
 
 def read_parameters(node: Node) -> DepthParameters:
@@ -58,62 +145,80 @@ def read_parameters(node: Node) -> DepthParameters:
 
     :raises ConfigError: a word that is none of those allowed, or min_depth not below max_depth
     """
-    values = {item.name: node.get_parameter(item.name).value for item in fields(DepthParameters)}
+    return _read(node, {})
+
+
+def _override(node: Node, item: Field[Any]) -> Any:
+    """Return a parameter's override of whatever type; its default without one."""
+    anything = ParameterDescriptor(dynamic_typing=True)
+    value = node.declare_parameter(item.name, item.default, anything).value
+    node.undeclare_parameter(item.name)
+    return value
+
+
+def _typed(item: Field[Any], value: Any) -> Any:
+    """
+    Return the value in the parameter's type.
+
+    :raises ConfigError: it is of another one
+    """
+    wanted = type(item.default)
+    if wanted is float and type(value) is int:
+        return float(value)
+    if type(value) is not wanted:
+        msg = f'parameter {item.name}: expected type {wanted.__name__}, found {value!r}'
+        raise ConfigError(msg)
+    return value
+
+
+def _read(node: Node, changes: Mapping[str, Any]) -> DepthParameters:
+    names = [item.name for item in fields(DepthParameters)]
+    values = {name: node.get_parameter(name).value for name in names} | dict(changes)
     parameters = DepthParameters(**values)
-    _check_word('image_transport', parameters.image_transport, IMAGE_TRANSPORTS)
-    _check_word('depth_encoding', parameters.depth_encoding, DEPTH_ENCODINGS)
-    _check_limits(parameters.min_depth, parameters.max_depth)
+    for item in fields(DepthParameters):
+        allowed = item.metadata['allowed']
+        if isinstance(item.default, str) and allowed and values[item.name] not in allowed:
+            words = ' or '.join(allowed)
+            msg = f'parameter {item.name}: expected {words}, found {values[item.name]!r}'
+            raise ConfigError(msg)
+    if not parameters.min_depth < parameters.max_depth:
+        msg = (
+            'parameters min_depth, max_depth: expected min_depth below max_depth, found '
+            f'{parameters.min_depth} and {parameters.max_depth} m'
+        )
+        raise ConfigError(msg)
     return parameters
 
 
-def _check_word(name: str, found: str, allowed: tuple[str, ...]) -> None:
-    if found not in allowed:
-        msg = f'parameter {name}: expected {" or ".join(allowed)}, found {found!r}'
-        raise ConfigError(msg)
-
-
-def _check_limits(min_depth_m: float, max_depth_m: float) -> None:
-    if not min_depth_m < max_depth_m:
-        msg = (
-            f'parameters min_depth, max_depth: expected min_depth below max_depth, found '
-            f'{min_depth_m} and {max_depth_m} m'
-        )
-        raise ConfigError(msg)
-
-
-def _check_changes(node: Node, changes: list[Parameter]) -> SetParametersResult:
-    """Refuse limits that cross; ranges and types are rclpy's own checks."""
-    new = {change.name: change.value for change in changes}
-    limits = [new.get(k, node.get_parameter(k).value) for k in ('min_depth', 'max_depth')]
+def _check_changes(
+    node: Node, changes: list[Parameter], is_active: Callable[[], bool]
+) -> SetParametersResult:
+    """Refuse what would not work, or not now; ranges and types are rclpy's own checks."""
+    known = {item.name: item for item in fields(DepthParameters)}
+    new = {change.name: change.value for change in changes if change.name in known}
     try:
-        _check_limits(*limits)
+        _read(node, new)
+        late = [name for name in new if known[name].metadata['when'] is When.INACTIVE]
+        if late and is_active():
+            msg = f'parameter {late[0]}: expected an inactive node, found it active; deactivate it'
+            raise ConfigError(msg)
     except ConfigError as error:
         return SetParametersResult(successful=False, reason=str(error))
     return SetParametersResult(successful=True)
 
 
-def _descriptors() -> dict[str, ParameterDescriptor]:
-    metres = [FloatingPointRange(from_value=0.0, to_value=LARGEST_DEPTH_M)]
-    threads = [IntegerRange(from_value=0, to_value=MOST_THREADS, step=1)]
-    fixed = {
-        'model': 'Model file (ONNX with its card); empty: the shipped one.',
-        'model_sha256': 'SHA-256 the model file must have (hex); empty: any.',
-        'image_transport': 'What the topic image carries: raw or compressed.',
-        'depth_encoding': '32FC1 (metres, NaN = none) or 16UC1 (millimetres, 0 = none).',
-        'autostart': 'Configure and activate at start.',
-    }
-    descriptors = {
-        name: ParameterDescriptor(description=text, read_only=True) for name, text in fixed.items()
-    }
-    descriptors['threads'] = ParameterDescriptor(
-        description='Threads of one inference; 0: onnxruntime decides.',
-        integer_range=threads,
-        read_only=True,
+def _descriptor(item: Field[Any]) -> ParameterDescriptor:
+    """Make a parameter's descriptor from its declaration."""
+    allowed, when = item.metadata['allowed'], item.metadata['when']
+    descriptor = ParameterDescriptor(
+        description=f'{item.metadata["text"]} {when.value}', read_only=when is When.NEVER
     )
-    descriptors['max_depth'] = ParameterDescriptor(
-        description='Farthest valid depth in metres.', floating_point_range=metres
-    )
-    descriptors['min_depth'] = ParameterDescriptor(
-        description='Nearest valid depth in metres.', floating_point_range=metres
-    )
-    return descriptors
+    if isinstance(item.default, str) and allowed:
+        descriptor.additional_constraints = f'One of: {", ".join(allowed)}'
+    elif allowed and isinstance(item.default, float):
+        low, high = allowed
+        descriptor.floating_point_range = [FloatingPointRange(from_value=low, to_value=high)]
+    elif allowed:
+        low, high = allowed
+        descriptor.integer_range = [IntegerRange(from_value=low, to_value=high, step=1)]
+    return descriptor

@@ -31,6 +31,10 @@ BYTES_PER_PIXEL = {
     '8UC3': 3,
     'mono16': 2,
     '16UC1': 2,
+    'rgb16': 6,
+    'bgr16': 6,
+    'rgba16': 8,
+    'bgra16': 8,
 }
 # Colour of the photosites at (row, column) even/odd: 0 red, 1 green, 2 blue.
 BAYER = {
@@ -73,6 +77,9 @@ def plain_rgb(encoding: str, pixel: bytes, big: bool) -> tuple[int, ...]:
     if encoding in ('mono8', '8UC1'):
         return (pixel[0],) * 3
     red_first = encoding.startswith('rgb')
+    if encoding.endswith('16'):
+        samples = struct.unpack(f'{">" if big else "<"}{len(pixel) // 2}H', pixel)
+        pixel = bytes(round(sample / 257) for sample in samples)
     return tuple(pixel[:3]) if red_first else tuple(pixel[2::-1])
 
 
@@ -120,6 +127,29 @@ def test_rgb_of_yuv422_also_of_odd_width(
             u, v = msg.data[at + u_at] - 128, msg.data[at + v_at] - 128
             plain = [luma + 1.596 * v, luma - 0.391 * u - 0.813 * v, luma + 2.018 * u]
             assert np.abs(image[row, column] - np.clip(plain, 0, 255)).max() <= 2.5
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    st.sampled_from(sorted(BAYER)),
+    st.tuples(st.integers(4, 9), st.integers(4, 7)),
+    st.integers(0, 5),
+    st.booleans(),
+    st.integers(0, 1000),
+)
+def test_bayer_of_16_bits_keeps_what_each_photosite_saw(
+    encoding: str, size: tuple[int, int], padding: int, big: bool, seed: int
+) -> None:
+    width, height = size
+    msg = random_message(encoding[:-1] + '16', size, 2 * width, padding, seed, big)
+    image = image_to_rgb(msg)
+    assert image.shape == (height, width, 3)
+    for row in range(1, height - 1):
+        for column in range(1, width - 1):
+            channel = BAYER[encoding][row % 2][column % 2]
+            at = row * msg.step + 2 * column
+            (sample,) = struct.unpack('>H' if big else '<H', msg.data[at : at + 2])
+            assert image[row, column, channel] == round(sample / 257)
 
 
 @settings(deadline=None, max_examples=40)
@@ -193,8 +223,8 @@ def test_works_on_a_view_that_opencv_gets_in_pieces() -> None:
 
 @pytest.mark.parametrize('convert', [image_to_rgb, image_to_depth])
 def test_unknown_encoding_is_named_with_those_that_work(convert: Callable[[Any], Any]) -> None:
-    with pytest.raises(ImageError, match=r"16UC1.*found 'rgb16'"):
-        convert(message('rgb16', 1, 1, 6, bytes(6)))
+    with pytest.raises(ImageError, match=r"16UC1.*found 'nv21'"):
+        convert(message('nv21', 1, 1, 6, bytes(6)))
 
 
 def test_a_colour_image_is_no_depth_and_depth_is_no_colour_image() -> None:
@@ -236,6 +266,20 @@ def test_compressed_images_come_back_as_rgb(kind: str, tolerance: int) -> None:
 def test_compressed_garbage_is_refused_by_its_size(data: Any) -> None:
     with pytest.raises(ImageError, match=f"found {len(data)} bytes of format 'jpeg'"):
         compressed_to_rgb(SimpleNamespace(format='jpeg', data=data))
+
+
+@pytest.mark.parametrize('kind', ['png', 'jpeg'])
+@pytest.mark.parametrize('kept', [0.2, 0.6, 0.95])
+def test_a_compressed_image_that_is_cut_short_is_refused(kind: str, kept: float) -> None:
+    data = cv2.imencode(f'.{kind}', gradient())[1].tobytes()
+    cut = data[: int(len(data) * kept)]
+    with pytest.raises(ImageError, match=f"found {len(cut)} bytes of format '{kind}'"):
+        compressed_to_rgb(SimpleNamespace(format=kind, data=cut))
+
+
+def test_a_jpeg_may_be_filled_up_with_zeros() -> None:
+    data = cv2.imencode('.jpeg', gradient())[1].tobytes() + bytes(1000)
+    assert compressed_to_rgb(SimpleNamespace(format='jpeg', data=data)).shape == (24, 32, 3)
 
 
 def test_resize_averages_areas_when_it_shrinks() -> None:

@@ -25,7 +25,7 @@ with warnings.catch_warnings():
     warnings.simplefilter('ignore', DeprecationWarning)
     import rosidl_generator_py  # noqa: F401
 
-START_S = 90.0
+START_S = 60.0
 
 
 @pytest.fixture(scope='session')

@@ -11,16 +11,21 @@ from typing import Any
 
 from depth_prune_ros.ros.context import wait_until
 from depth_prune_ros.ros.process import NodeProcess
+from diagnostic_msgs.msg import DiagnosticArray
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
 from lifecycle_msgs.srv import GetState
 import numpy as np
 from numpy.typing import NDArray
+from rcl_interfaces.srv import SetParametersAtomically
 from rclpy.node import Node
+from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CameraInfo
 from sensor_msgs.msg import Image
+from sensor_msgs.msg import PointCloud2
 
+OUTPUTS = {'depth': Image, 'camera_info': CameraInfo, 'points': PointCloud2, 'preview': Image}
 ANSWER_S = 60.0
 AGAIN_S = 0.5
 
@@ -29,8 +34,17 @@ AGAIN_S = 0.5
 class Answer:
     """What the node published for one image."""
 
-    depth: Image
-    info: Any = None
+    got: dict[str, Any]
+
+    @property
+    def depth(self) -> Any:
+        """The depth image."""
+        return self.got['depth']
+
+    @property
+    def info(self) -> Any:
+        """Its camera_info; None where none was waited for."""
+        return self.got.get('camera_info')
 
     @property
     def metres(self) -> NDArray[np.float32]:
@@ -46,20 +60,26 @@ class Graph:
     def __init__(self, node: Node, image_type: type = Image) -> None:
         """Make the publishers and subscriptions."""
         self.node = node
+        self.domain_id: int = node.context.get_domain_id()
         self._stamps = count(1)
         self._images = node.create_publisher(image_type, 'image', QoSProfile(depth=1))
         self._infos = node.create_publisher(CameraInfo, 'camera_info', QoSProfile(depth=1))
         self._got: dict[tuple[str, int], Any] = {}
-        self._outputs: list[Any] = []
+        self._outputs: dict[str, Any] = {}
+        self.diagnostics: dict[str, str] = {}
+        self.node.create_subscription(DiagnosticArray, '/diagnostics', self._diagnosed, 10)
 
-    def listen(self) -> None:
-        """Subscribe to the node's outputs."""
-        for kind, name in ((Image, 'depth'), (CameraInfo, 'camera_info')):
-            self._outputs.append(
-                self.node.create_subscription(
-                    kind, f'depth_node/{name}', self._keeper(name), QoSProfile(depth=10)
-                )
+    def listen(self, *names: str) -> None:
+        """Subscribe to the node's outputs; depth and camera_info unless others are named."""
+        for name in names or ('depth', 'camera_info'):
+            self._outputs[name] = self.node.create_subscription(
+                OUTPUTS[name], f'depth_node/{name}', self._keeper(name), QoSProfile(depth=10)
             )
+
+    def ignore(self, *names: str) -> None:
+        """End subscriptions."""
+        for name in names:
+            self.node.destroy_subscription(self._outputs.pop(name))
 
     def wait_for(self, process: NodeProcess) -> None:
         """Wait until both sides have found each other."""
@@ -67,7 +87,7 @@ class Graph:
             lambda: (
                 self._images.get_subscription_count() > 0
                 and self._infos.get_subscription_count() > 0
-                and all(output.get_publisher_count() for output in self._outputs)
+                and all(output.get_publisher_count() for output in self._outputs.values())
             ),
             ANSWER_S,
         )
@@ -84,17 +104,69 @@ class Graph:
         self._images.publish(message)
         return stamp
 
-    def ask(self, message: Any, info: CameraInfo | None = None) -> Answer:
+    def ask(self, message: Any, info: CameraInfo | None = None, *parts: str) -> Answer:
         """Publish an image until its answer comes: best effort may lose one."""
-        parts = ['depth'] if info is None else ['depth', 'camera_info']
+        parts = parts or (('depth',) if info is None else ('depth', 'camera_info'))
         sent: list[int] = []
         for _ in range(int(ANSWER_S / AGAIN_S)):
             sent.append(self.send(message, info))
             if wait_until(partial(self._answered, parts, sent), AGAIN_S):
                 stamp = next(stamp for stamp in sent if self._answered(parts, [stamp]))
                 message.header.stamp.sec = stamp
-                return Answer(self._got['depth', stamp], self._got.get(('camera_info', stamp)))
+                return Answer({part: self._got[part, stamp] for part in parts})
         raise AssertionError('the node did not answer')
+
+    def ask_stamped(self, message: Any, stamp: int) -> bool:
+        """Publish an image of a stamp until its answer comes."""
+        self._got.pop(('depth', stamp), None)
+        return self.insist_stamped(
+            message, stamp, lambda: None, lambda: self.answered('depth', stamp)
+        )
+
+    def insist_stamped(
+        self, message: Any, stamp: int, before: Callable[[], None], until: Callable[[], bool]
+    ) -> bool:
+        """Publish an image of a stamp, each time after something else, until a condition."""
+        message.header.stamp.sec = stamp
+        for _ in range(int(ANSWER_S / AGAIN_S)):
+            before()
+            self._images.publish(message)
+            if wait_until(until, AGAIN_S):
+                return True
+        return False
+
+    def ask_quickly(self, message: Any, info: CameraInfo) -> None:
+        """Publish an image until its depth comes, without waiting for the calibration."""
+        stamp = message.header.stamp.sec = next(self._stamps)
+        self._infos.publish(info)
+        self._got = {}
+        while not self.answered('depth', stamp):
+            self._images.publish(message)
+            end = time.monotonic() + AGAIN_S
+            while not self.answered('depth', stamp) and time.monotonic() < end:
+                time.sleep(0.001)
+
+    def send_as_is(
+        self, message: Any = None, camera_info_message: CameraInfo | None = None
+    ) -> None:
+        """Publish as fast as it goes, with a stamp nobody waits for."""
+        if camera_info_message is not None:
+            self._infos.publish(camera_info_message)
+        if message is not None:
+            message.header.stamp.sec = -1
+            self._images.publish(message)
+
+    def forget(self) -> None:
+        """Forget all answers."""
+        self._got = {}
+
+    def answered(self, part: str, stamp: int) -> bool:
+        """Tell whether a part of the answer to a stamp has come."""
+        return (part, stamp) in self._got
+
+    def answer(self, stamp: int) -> Answer:
+        """Return the last answer to a stamp."""
+        return Answer({'depth': self._got['depth', stamp]})
 
     def insist(self, message: Any, until: Callable[[], bool]) -> bool:
         """Publish an image until a condition holds."""
@@ -109,7 +181,15 @@ class Graph:
         request = ChangeState.Request(transition=Transition(id=transition))
         return bool(self._call(ChangeState, 'change_state', request).success)
 
-    def _answered(self, parts: list[str], stamps: list[int]) -> bool:
+    def set(self, **values: Any) -> str:
+        """Set parameters at once; return why not, empty where it worked."""
+        new = [Parameter(name, value=value).to_parameter_msg() for name, value in values.items()]
+        request = SetParametersAtomically.Request(parameters=new)
+        result = self._call(SetParametersAtomically, 'set_parameters_atomically', request).result
+        assert result.successful == (not result.reason)
+        return str(result.reason)
+
+    def _answered(self, parts: tuple[str, ...], stamps: list[int]) -> bool:
         return any(all((part, stamp) in self._got for part in parts) for stamp in stamps)
 
     def _heard(self, message: Any, until: Callable[[], bool]) -> bool:
@@ -122,6 +202,23 @@ class Graph:
         answer = client.call_async(request)
         assert wait_until(answer.done, ANSWER_S)
         return answer.result()
+
+    def next_diagnostics(self) -> None:
+        """Wait for diagnostics that begin after this call."""
+        for _ in range(2):
+            self.diagnostics = {}
+            assert wait_until(lambda: bool(self.diagnostics), ANSWER_S)
+
+    def _diagnosed(self, message: DiagnosticArray) -> None:
+        (status,) = message.status
+        found = {value.key: value.value for value in status.values}
+        self.diagnostics = {
+            **found,
+            'level': str(ord(status.level)),
+            'message': status.message,
+            'name': status.name,
+            'hardware_id': status.hardware_id,
+        }
 
     def _keeper(self, name: str) -> Callable[[Any], None]:
         def keep(message: Any) -> None:

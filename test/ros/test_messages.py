@@ -1,17 +1,20 @@
-"""Depth and CameraInfo messages."""
+"""Depth, preview and points as messages."""
 
 from __future__ import annotations
 
-from depth_prune_ros.core.errors import CameraError
-from depth_prune_ros.ros.messages import camera_info_message
+from typing import Any
+
+from depth_prune_ros.core.camera import Intrinsics
 from depth_prune_ros.ros.messages import depth_message
-from depth_prune_ros.ros.messages import intrinsics_of
 from depth_prune_ros.ros.messages import limit_depth
-from graph import camera_info
+from depth_prune_ros.ros.messages import points_message
+from depth_prune_ros.ros.messages import preview_message
 import numpy as np
+from numpy.typing import NDArray
 import pytest
-from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Header
+
+CAMERA = Intrinsics(4, 3, 2.0, 4.0, 1.0, 0.5)
 
 
 def test_metres_go_out_as_they_are() -> None:
@@ -37,41 +40,56 @@ def test_limits_are_valid_themselves() -> None:
     np.testing.assert_array_equal(limit_depth(depth, 0.5, 80.0), expected)
 
 
-def test_p_counts_before_k() -> None:
-    info = camera_info(640, 480, 500.0)
-    info.k[0] = 999.0
-    camera = intrinsics_of(info)
-    assert (camera.width, camera.height, camera.fx, camera.cx) == (640, 480, 500.0, 319.0)
-    info.p = np.zeros(12)
-    assert intrinsics_of(info).fx == 999.0
+def _points(message: Any) -> NDArray[np.float32]:
+    columns = len(message.fields)
+    assert [f.name for f in message.fields] == ['x', 'y', 'z', 'rgb'][:columns]
+    assert [f.offset for f in message.fields] == [0, 4, 8, 12][:columns]
+    assert message.point_step == 4 * columns
+    assert message.row_step == message.point_step * message.width
+    assert (message.height, message.is_dense) == (1, True)
+    return np.frombuffer(message.data, np.float32).reshape(message.width, columns)
 
 
-def test_an_uncalibrated_camera_is_refused() -> None:
-    with pytest.raises(CameraError, match='found 640x480, fx 0.0'):
-        intrinsics_of(CameraInfo(width=640, height=480))
-    with pytest.raises(CameraError, match='width and height above 0, found 0x0'):
-        camera_info_message(CameraInfo(), 64, 32)
+def test_points_by_hand() -> None:
+    depth = np.full((3, 4), np.nan, np.float32)
+    depth[0, 0], depth[2, 3] = 2.0, 8.0
+    points = _points(points_message(depth, CAMERA, Header(frame_id='cam')))
+    # ((u - cx) / fx * z, (v - cy) / fy * z, z)
+    assert points.tolist() == [[-1.0, -0.25, 2.0], [8.0, 3.0, 8.0]]
 
 
-def test_region_of_interest_and_binning_are_worked_in_and_reset() -> None:
-    info = camera_info(640, 480, 500.0)
-    info.binning_x = info.binning_y = 2
-    info.roi.x_offset, info.roi.y_offset, info.roi.width, info.roi.height = 100, 40, 320, 240
-    assert intrinsics_of(info).fx_over_width == 500.0 / 320
-    scaled = camera_info_message(info, 160, 120)
-    assert (scaled.width, scaled.height, scaled.binning_x, scaled.roi.width) == (160, 120, 0, 0)
-    # The sensor's pixel (319, 242) is (219, 202) of the region and half of that when binned.
-    expected = [250, 0, 219.5 / 2 - 0.5, 0, 250, 202.5 / 2 - 0.5, 0, 0, 1]
-    np.testing.assert_allclose(scaled.k, expected)
-    camera = intrinsics_of(scaled)
-    assert camera == intrinsics_of(info).scaled(160, 120)
+def test_points_in_colour_by_stride() -> None:
+    depth = np.arange(1, 13, dtype=np.float32).reshape(3, 4)
+    colours = np.arange(36, dtype=np.uint8).reshape(3, 4, 3)
+    points = _points(points_message(depth, CAMERA, Header(), colours=colours, stride=2))
+    assert points[:, 2].tolist() == [1.0, 3.0, 9.0, 11.0]
+    packed = np.ascontiguousarray(points[:, 3]).view(np.uint32)
+    assert packed.tolist() == [0x000102, 0x060708, 0x18191A, 0x1E1F20]
 
 
-def test_rescaling_keeps_the_original_and_its_distortion() -> None:
-    info = camera_info(640, 480, 500.0)
-    scaled = camera_info_message(info, 64, 32)
-    assert (info.width, info.k[0]) == (640, 500.0)
-    assert list(scaled.d) == [0.1, 0.2, 0.3, 0.4, 0.5]
-    assert list(scaled.r) == list(info.r)
-    assert scaled.distortion_model == 'plumb_bob'
-    assert scaled.p[3] == pytest.approx(-1500.0 * 64 / 640)
+def test_points_out_of_range_are_left_out_by_their_distance() -> None:
+    depth = np.full((3, 4), np.nan, np.float32)
+    depth[0, 1], depth[0, 3] = 5.0, 5.0
+    # (0, -0.625, 5) is 5.04 m away, (5, -0.625, 5) is 7.10 m away.
+    assert len(_points(points_message(depth, CAMERA, Header(), max_range_m=7.0))) == 1
+    assert len(_points(points_message(depth, CAMERA, Header(), max_range_m=7.2))) == 2
+    assert len(_points(points_message(depth, CAMERA, Header(), max_range_m=5.0))) == 0
+
+
+def test_the_preview_goes_from_red_to_blue_and_none_is_black() -> None:
+    depth = np.array([[0.5, 1.0, 10.0, 100.0, np.nan]], np.float32)
+    message = preview_message(depth, Header(frame_id='cam'), 1.0, 100.0)
+    assert (message.encoding, message.step, message.header.frame_id) == ('rgb8', 15, 'cam')
+    red, near, half, far, none = np.frombuffer(message.data, np.uint8).reshape(5, 3).astype(int)
+    assert red.tolist() == near.tolist()
+    assert near[0] > 100 > near[2]
+    assert far[2] > far[0]
+    assert half.argmax() == 1  # the middle of the logarithmic scale is green
+    assert none.tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize('limits', [(0.0, 0.05), (0.0, 80.0), (500.0, 1000.0)])
+def test_the_preview_takes_any_limits(limits: tuple[float, float]) -> None:
+    depth = np.array([[0.01, 1.0, 999.0]], np.float32)
+    pixels = np.frombuffer(preview_message(depth, Header(), *limits).data, np.uint8)
+    assert pixels.reshape(3, 3).any(axis=1).all()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict
+from dataclasses import fields
 from pathlib import Path
 
 from depth_prune_ros.core.errors import ConfigError
@@ -12,9 +13,9 @@ from depth_prune_ros.ros.context import ros_context
 from depth_prune_ros.ros.parameters import declare_parameters
 from depth_prune_ros.ros.parameters import DepthParameters
 from depth_prune_ros.ros.parameters import read_parameters
+from depth_prune_ros.ros.parameters import When
 import pytest
 import rclpy
-from rclpy.exceptions import InvalidParameterValueException
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 import yaml
@@ -54,19 +55,69 @@ def test_limits_can_be_moved_but_not_crossed(node: Node) -> None:
 
 def test_ranges_and_fixed_parameters_are_kept(node: Node) -> None:
     assert not node.set_parameters([Parameter('max_depth', value=2000.0)])[0].successful
-    assert not node.set_parameters([Parameter('threads', value=2)])[0].successful
+    assert not node.set_parameters([Parameter('points_stride', value=0)])[0].successful
+    assert not node.set_parameters([Parameter('autostart', value=False)])[0].successful
+    refused = node.set_parameters([Parameter('fit', value='squash')])[0]
+    assert refused.reason == "parameter fit: expected stretch or crop, found 'squash'"
+    assert read_parameters(node) == DepthParameters()
 
 
-def test_an_impossible_start_is_refused() -> None:
+def test_the_model_changes_only_while_the_node_does_not_work() -> None:
+    active = [True]
     with ros_context(free_domain()) as context:
-        overrides = [Parameter('threads', value=65)]
-        node = rclpy.create_node('bad', context=context, parameter_overrides=overrides)
-        with pytest.raises(InvalidParameterValueException, match='threads'):
-            declare_parameters(node)
+        node = rclpy.create_node('model', context=context)
+        declare_parameters(node, lambda: active[0])
+        change = [Parameter('model', value='other.onnx')]
+        assert 'expected an inactive node' in node.set_parameters(change)[0].reason
+        assert node.set_parameters([Parameter('min_depth', value=1.0)])[0].successful
+        active[0] = False
+        assert node.set_parameters(change)[0].successful
+        assert read_parameters(node).of_the_model[0] == 'other.onnx'
         node.destroy_node()
-        overrides = [Parameter('depth_encoding', value='64FC1')]
+
+
+@pytest.mark.parametrize(
+    ('name', 'value', 'reason'),
+    [
+        ('threads', 65, 'threads out of range'),
+        ('threads', 'many', "parameter threads: expected type int, found 'many'"),
+        ('max_depth', 'far', "parameter max_depth: expected type float, found 'far'"),
+        ('model', 3, 'parameter model: expected type str, found 3'),
+        ('rectify', 1, 'parameter rectify: expected type bool, found 1'),
+    ],
+)
+def test_an_impossible_override_is_reported_and_not_taken(
+    name: str, value: object, reason: str
+) -> None:
+    with ros_context(free_domain()) as context:
+        overrides = [Parameter(name, value=value)]
+        node = rclpy.create_node('bad', context=context, parameter_overrides=overrides)
+        faults = declare_parameters(node)
+        assert list(faults) == [name]
+        assert reason in faults[name]
+        assert read_parameters(node) == DepthParameters()
+        node.destroy_node()
+
+
+def test_an_integer_is_a_decimal_number_and_a_wrong_word_is_refused() -> None:
+    with ros_context(free_domain()) as context:
+        overrides = [Parameter('max_depth', value=20), Parameter('depth_encoding', value='64FC1')]
         node = rclpy.create_node('worse', context=context, parameter_overrides=overrides)
-        declare_parameters(node)
+        assert declare_parameters(node) == {}
+        assert node.get_parameter('max_depth').value == 20.0
         with pytest.raises(ConfigError, match="expected 32FC1 or 16UC1, found '64FC1'"):
             read_parameters(node)
         node.destroy_node()
+
+
+def test_the_file_says_when_a_parameter_may_change() -> None:
+    words = {When.NEVER: '(fixed)', When.INACTIVE: '(inactive)'}
+    text = FILE.read_text().split('ros__parameters:')[1]
+    for item in fields(DepthParameters):
+        comment, _, text = text.partition(f'    {item.name}:')
+        expected = words.get(item.metadata['when'])
+        found = [word for word in words.values() if word in comment]
+        assert found == ([expected] if expected else []), item.name
+        allowed = item.metadata['allowed'] or ()
+        for limit in allowed if not isinstance(item.default, bool) else ():
+            assert f'{limit:g}' if isinstance(limit, float) else str(limit) in comment, item.name

@@ -1,0 +1,171 @@
+"""The camera at hand: what a CameraInfo says, moved to the image that is published."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any
+
+import cv2
+from depth_prune_ros.core.camera import Intrinsics
+from depth_prune_ros.core.camera import Window
+from depth_prune_ros.core.errors import CameraError
+import numpy as np
+from numpy.typing import NDArray
+from sensor_msgs.msg import CameraInfo
+from std_msgs.msg import Header
+
+Floats = tuple[float, ...]
+Bytes = NDArray[np.uint8]
+
+NO_ROTATION = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
+FISHEYE = 'equidistant'
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """
+    A CameraInfo as plain values, of an image whose pixel (0, 0) has its centre at 0.
+
+    :param width: of the image, pixels
+    :param height: of the image, pixels
+    :param k: [3, 3] row by row: the raw image's camera matrix
+    :param p: [3, 4] row by row: the rectified image's projection; zero where there is none
+    :param r: [3, 3] row by row: rotation from the raw to the rectified camera
+    :param d: distortion of the raw image, as the model's name says
+    :param distortion_model: plumb_bob, rational_polynomial or equidistant
+    """
+
+    width: int
+    height: int
+    k: Floats
+    p: Floats
+    r: Floats = NO_ROTATION
+    d: Floats = ()
+    distortion_model: str = ''
+
+    @property
+    def intrinsics(self) -> Intrinsics:
+        """
+        Read the rectified camera: P counts, or K where P is zero.
+
+        :raises CameraError: the camera is not calibrated
+        """
+        p, k = self.p, self.k
+        fx, fy, cx, cy = (p[0], p[5], p[2], p[6]) if p[0] > 0 else (k[0], k[4], k[2], k[5])
+        return Intrinsics(self.width, self.height, fx, fy, cx, cy)
+
+    @property
+    def distorted(self) -> bool:
+        """Whether the raw image has a lens distortion that K and D can take out."""
+        return self.k[0] > 0 and any(value != 0 for value in self.d)
+
+    def resized(self, width: int, height: int) -> Calibration:
+        """Return the camera of the same image in another size; the corners stay in place."""
+        scale_x, scale_y = width / self.width, height / self.height
+        shift_x, shift_y = 0.5 * scale_x - 0.5, 0.5 * scale_y - 0.5
+        moved = np.array([[scale_x, 0.0, shift_x], [0.0, scale_y, shift_y], [0.0, 0.0, 1.0]])
+        return self._moved(moved, width, height)
+
+    def cropped(self, part: Window) -> Calibration:
+        """Return the camera of a part of the image."""
+        moved = np.array([[1.0, 0.0, -part.x], [0.0, 1.0, -part.y], [0.0, 0.0, 1.0]])
+        return self._moved(moved, part.width, part.height)
+
+    def rectified(self) -> Calibration:
+        """Return the camera of the rectified image, which has no distortion."""
+        p = self.p if self.p[0] > 0 else _projection(self.k)
+        k = (*p[0:3], *p[4:7], *p[8:11])
+        return replace(self, k=k, p=p, r=NO_ROTATION, d=(0.0,) * len(self.d))
+
+    def message(self, header: Header) -> CameraInfo:
+        """Make a CameraInfo, with neither binning nor region of interest."""
+        info = CameraInfo(header=header, width=self.width, height=self.height)
+        info.distortion_model = self.distortion_model
+        info.d, info.k, info.r, info.p = list(self.d), self.k, self.r, self.p
+        return info
+
+    def _moved(self, moved: NDArray[np.float64], width: int, height: int) -> Calibration:
+        k = tuple((moved @ np.reshape(self.k, (3, 3))).ravel().tolist())
+        p = tuple((moved @ np.reshape(self.p, (3, 4))).ravel().tolist())
+        return replace(self, width=width, height=height, k=k, p=p)
+
+
+def calibration_of(info: CameraInfo) -> Calibration:
+    """
+    Read a CameraInfo.
+
+    :return: the camera of the region of interest in full resolution: binning divides focal
+        length and width alike, so resizing to the image's size works it in
+    :raises CameraError: the camera is not calibrated
+    """
+    roi = info.roi
+    part = Window(0, 0, info.width, info.height)
+    if roi.width > 0 and roi.height > 0:
+        part = Window(roi.x_offset, roi.y_offset, roi.width, roi.height)
+    whole = Calibration(
+        width=info.width,
+        height=info.height,
+        k=tuple(info.k.tolist()),
+        p=tuple(info.p.tolist()),
+        r=tuple(info.r.tolist()),
+        d=tuple(info.d),
+        distortion_model=info.distortion_model,
+    )
+    _check(whole)
+    return whole.cropped(part)
+
+
+def image_size(info: CameraInfo) -> tuple[int, int]:
+    """Return width and height of the images that go with a CameraInfo."""
+    roi = info.roi
+    wide, high = (roi.width, roi.height) if roi.width and roi.height else (info.width, info.height)
+    return wide // max(1, info.binning_x), high // max(1, info.binning_y)
+
+
+def assumed_calibration(width: int, height: int, fx_over_width: float) -> Calibration:
+    """Make up the camera of an image: square pixels, the principal point in its centre."""
+    fx = fx_over_width * width
+    k = (fx, 0.0, 0.5 * width - 0.5, 0.0, fx, 0.5 * height - 0.5, 0.0, 0.0, 1.0)
+    return Calibration(width, height, k, _projection(k))
+
+
+def rectify(image: Bytes, camera: Calibration) -> Bytes:
+    """
+    Take an image's distortion out.
+
+    :param image: uint8 [H, W, 3], raw
+    :param camera: of that very size
+    :return: uint8 [H, W, 3]; black where the raw image has nothing
+    """
+    columns, rows = _rectifying_maps(camera)
+    return np.asarray(cv2.remap(image, columns, rows, cv2.INTER_LINEAR), np.uint8)
+
+
+@lru_cache(maxsize=2)
+def _rectifying_maps(camera: Calibration) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Say for every rectified pixel where it lies in the raw image, as cv2.remap wants it."""
+    fisheye = camera.distortion_model == FISHEYE
+    make = cv2.fisheye.initUndistortRectifyMap if fisheye else cv2.initUndistortRectifyMap
+    columns, rows = make(
+        np.reshape(camera.k, (3, 3)),
+        np.array(camera.d[:4] if fisheye else camera.d),
+        np.reshape(camera.r if any(camera.r) else NO_ROTATION, (3, 3)),
+        np.reshape(camera.rectified().k, (3, 3)),
+        (camera.width, camera.height),
+        cv2.CV_16SC2,
+    )
+    return np.asarray(columns), np.asarray(rows)
+
+
+def _projection(k: Floats) -> Floats:
+    return (*k[0:3], 0.0, *k[3:6], 0.0, *k[6:9], 0.0)
+
+
+def _check(camera: Calibration) -> None:
+    if not np.isfinite([*camera.k, *camera.p, *camera.r, *camera.d]).all():
+        msg = 'expected a camera_info of finite numbers, found others; is the camera calibrated?'
+        raise CameraError(msg)
+    # Makes Intrinsics, which refuses sizes and focal lengths that no camera has.
+    _ = camera.intrinsics

@@ -1,0 +1,136 @@
+"""What the node counts and measures, and how /diagnostics says it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum
+import threading
+
+from diagnostic_msgs.msg import DiagnosticStatus
+from diagnostic_msgs.msg import KeyValue
+import numpy as np
+
+# Frames that the percentiles are taken over.
+WINDOW = 1000
+
+
+class Drop(Enum):
+    """Why an image was not answered."""
+
+    NEWER = 'newer image'
+    RATE = 'rate limit'
+    AGE = 'too old'
+    ERROR = 'error'
+
+
+@dataclass(frozen=True)
+class Timing:
+    """
+    How long one image took, in seconds.
+
+    :param age_s: from its stamp to the start of the work, by the node's clock; None for stamp 0
+    :param inference_s: the network's run; 0 where nobody needed it
+    :param total_s: from the callback to the last publish
+    """
+
+    age_s: float | None
+    inference_s: float
+    total_s: float
+
+
+class Statistics:
+    """Counts and times of a node; any thread may add to them."""
+
+    def __init__(self) -> None:
+        """Start with nothing."""
+        self._lock = threading.Lock()
+        self._timings: deque[Timing] = deque(maxlen=WINDOW)
+        self._dropped: Counter[Drop] = Counter()
+        self._inputs = self._outputs = self._inferred = 0
+        self._before = (0, 0, 0)
+        self._mismatches: dict[str, str] = {}
+        self.last_error = ''
+
+    def received(self) -> None:
+        """Count an image that arrived."""
+        with self._lock:
+            self._inputs += 1
+
+    def dropped(self, cause: Drop) -> None:
+        """Count an image that goes no further."""
+        with self._lock:
+            self._dropped[cause] += 1
+
+    def published(self, timing: Timing) -> None:
+        """Count an answered image."""
+        with self._lock:
+            self._outputs += 1
+            self._inferred += timing.inference_s > 0
+            self._timings.append(timing)
+
+    def mismatch(self, topic: str, policy: str) -> bool:
+        """Note a QoS that does not fit; True if it is news."""
+        with self._lock:
+            news = self._mismatches.get(topic) != policy
+            self._mismatches[topic] = policy
+            return news
+
+    def status(self, seconds: float) -> DiagnosticStatus:
+        """
+        Sum up.
+
+        :param seconds: since the last sum
+        :return: warns of a QoS mismatch, of images dropped by errors and of silence
+        """
+        with self._lock:
+            now = (self._inputs, self._outputs, self._dropped[Drop.ERROR])
+            came, went, failed = (new - old for new, old in zip(now, self._before, strict=True))
+            self._before = now
+            inferred, timings = self._inferred, list(self._timings)
+            dropped = {cause: self._dropped[cause] for cause in Drop}
+            mismatches = dict(self._mismatches)
+        status = DiagnosticStatus(level=DiagnosticStatus.OK, message='active')
+        quality = ', '.join(f'{topic}: {policy}' for topic, policy in mismatches.items())
+        warnings = {
+            f'incompatible QoS ({quality})': bool(mismatches),
+            f'{failed} images dropped by errors: {self.last_error}': failed > 0,
+            'no images': not came,
+        }
+        found = [text for text, holds in warnings.items() if holds]
+        if found:
+            status.level, status.message = DiagnosticStatus.WARN, '; '.join(found)
+        status.values = [
+            _value('input rate (Hz)', f'{came / seconds:.1f}'),
+            _value('output rate (Hz)', f'{went / seconds:.1f}'),
+            _value('frames inferred', str(inferred)),
+            *_times(timings),
+            *(_value(f'dropped: {cause.value}', str(count)) for cause, count in dropped.items()),
+            _value('incompatible QoS', quality),
+            _value('last error', self.last_error),
+        ]
+        return status
+
+
+def _times(timings: list[Timing]) -> Iterable[KeyValue]:
+    seconds = {
+        'inference': [t.inference_s for t in timings if t.inference_s > 0],
+        'total': [t.total_s for t in timings],
+        'own work': [t.total_s - t.inference_s for t in timings],
+        'age': [t.age_s for t in timings if t.age_s is not None],
+    }
+    for name, values in seconds.items():
+        for percent in (50, 99):
+            text = f'{1e3 * np.percentile(values, percent):.2f}' if values else ''
+            yield _value(f'{name} p{percent} (ms)', text)
+
+
+def model_values(name: str, sha256: str, provider: str) -> list[KeyValue]:
+    """Say which model runs, and on what."""
+    return [_value('model', name), _value('sha256', sha256), _value('provider', provider)]
+
+
+def _value(key: str, value: str) -> KeyValue:
+    return KeyValue(key=key, value=value)

@@ -1,0 +1,110 @@
+"""One image on its way through the network; each step is done when it is first asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from functools import lru_cache
+import time
+
+from depth_prune_ros.core.camera import centre_window
+from depth_prune_ros.core.camera import depth_from_disparity
+from depth_prune_ros.core.camera import Window
+from depth_prune_ros.core.engine import DepthEngine
+from depth_prune_ros.core.images import resize_image
+from depth_prune_ros.ros.calibration import Calibration
+from depth_prune_ros.ros.messages import limit_depth
+from depth_prune_ros.ros.parameters import DepthParameters
+import numpy as np
+from numpy.typing import NDArray
+
+Float = NDArray[np.float32]
+Bytes = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Placement:
+    """
+    What the network sees of the camera's image, and where its depth is published.
+
+    :param part: what the network sees, in the camera's image
+    :param fx_over_width: focal length over width of that part: what scales disparity to depth
+    :param published: the camera of what is published
+    :param inner: where the network's depth lies in what is published
+    """
+
+    part: Window
+    fx_over_width: float
+    published: Calibration
+    inner: Window
+
+
+@lru_cache(maxsize=8)
+def place(camera: Calibration, network: tuple[int, int], fit: str, output_size: str) -> Placement:
+    """
+    Lay the network's view into a camera's image.
+
+    :param camera: of the image
+    :param network: width and height of the network's image
+    :param fit: stretch shows all of the image; crop its centre, in the network's aspect ratio
+    :param output_size: network publishes the network's image; input the camera's, pixel by pixel
+    """
+    width, height = network
+    part = Window(0, 0, camera.width, camera.height)
+    if fit == 'crop':
+        part = centre_window(camera.width, camera.height, width / height)
+    seen = camera.cropped(part)
+    scale = seen.intrinsics.fx_over_width
+    if output_size == 'input':
+        return Placement(part, scale, camera, part)
+    return Placement(part, scale, seen.resized(width, height), Window(0, 0, width, height))
+
+
+class DepthFrame:
+    """The depth of one image, and what goes with it; nothing is computed in vain."""
+
+    def __init__(
+        self, image: Bytes, camera: Calibration, engine: DepthEngine, settings: DepthParameters
+    ) -> None:
+        """
+        Take an image.
+
+        :param image: uint8 [H, W, 3] RGB, rectified
+        :param camera: the image's
+        """
+        size = (engine.card.input_width, engine.card.input_height)
+        self.placement = place(camera, size, settings.fit, settings.output_size)
+        self.inference_s = 0.0
+        self._image = image
+        self._engine = engine
+        self._settings = settings
+
+    @cached_property
+    def depth(self) -> Float:
+        """Metres [H, W] of the published image; NaN = none, also outside of what was seen."""
+        start = time.perf_counter()
+        disparity = self._engine.run(self._fitted)
+        self.inference_s = time.perf_counter() - start
+        placed, settings = self.placement, self._settings
+        # Disparity is what is linear in the image plane, and it has no holes.
+        disparity = resize_image(disparity, placed.inner.width, placed.inner.height)
+        depth = depth_from_disparity(disparity, self._engine.card.baseline_m, placed.fx_over_width)
+        depth = limit_depth(depth, settings.min_depth, settings.max_depth)
+        shape = (placed.published.height, placed.published.width)
+        if depth.shape == shape:
+            return depth
+        whole = np.full(shape, np.nan, np.float32)
+        whole[placed.inner.slices] = depth
+        return whole
+
+    @cached_property
+    def colours(self) -> Bytes:
+        """RGB [H, W, 3] of the published image."""
+        return self._image if self._settings.output_size == 'input' else self._fitted
+
+    @cached_property
+    def _fitted(self) -> Bytes:
+        """Resize what the network sees: once, without another copy."""
+        seen = self._image[self.placement.part.slices]
+        card = self._engine.card
+        return resize_image(seen, card.input_width, card.input_height)

@@ -1,0 +1,174 @@
+"""The work of an active node: images in, depth out, the newest first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+import time
+
+from depth_prune_ros.core.engine import DepthEngine
+from depth_prune_ros.core.errors import CameraError
+from depth_prune_ros.core.errors import DepthPruneError
+from depth_prune_ros.ros.calibration import assumed_calibration
+from depth_prune_ros.ros.calibration import Calibration
+from depth_prune_ros.ros.calibration import calibration_of
+from depth_prune_ros.ros.calibration import rectify
+from depth_prune_ros.ros.diagnostics import Drop
+from depth_prune_ros.ros.diagnostics import Statistics
+from depth_prune_ros.ros.diagnostics import Timing
+from depth_prune_ros.ros.frame import DepthFrame
+from depth_prune_ros.ros.inputs import CameraImage
+from depth_prune_ros.ros.inputs import read_image
+from depth_prune_ros.ros.mailbox import Worker
+from depth_prune_ros.ros.outputs import Outputs
+from depth_prune_ros.ros.parameters import DepthParameters
+import numpy as np
+from numpy.typing import NDArray
+from rclpy.clock import Clock
+from rclpy.impl.rcutils_logger import RcutilsLogger
+from sensor_msgs.msg import CameraInfo
+
+LOG_PERIOD_S = 5.0
+# Aspect ratios of image and camera_info closer than this are the same: drivers round sizes.
+SAME_ASPECT = 0.02
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """An image and when it came (time.perf_counter)."""
+
+    message: CameraImage
+    at_s: float
+
+
+class RateLimit:
+    """Let through so many images a second on average, whatever the rate they come at."""
+
+    def __init__(self) -> None:
+        """Start with the next image due at once."""
+        self._due_s = 0.0
+
+    def passes(self, now_s: float, rate_hz: float) -> bool:
+        """Tell whether an image that came now goes on; a rate of 0 lets all through."""
+        if rate_hz <= 0:
+            return True
+        period_s = 1.0 / rate_hz
+        # A camera of that very rate has jitter; it must not lose every other image to it.
+        if now_s < self._due_s - 0.25 * period_s:
+            return False
+        self._due_s = max(self._due_s, now_s - 0.5 * period_s) + period_s
+        return True
+
+
+class Processor:
+    """Takes what the subscriptions get and publishes what comes of it, in a thread of its own."""
+
+    def __init__(
+        self,
+        engine: DepthEngine,
+        outputs: Outputs,
+        statistics: Statistics,
+        clock: Clock,
+        log: RcutilsLogger,
+    ) -> None:
+        """Start the thread; :attr:`settings` may be exchanged at any time."""
+        self.settings = DepthParameters()
+        self.said: set[str] = set()
+        self._engine = engine
+        self._outputs = outputs
+        self._statistics = statistics
+        self._clock = clock
+        self._log = log
+        self._camera: Calibration | None = None
+        self._limit = RateLimit()
+        self._worker: Worker[Arrival] = Worker(self._process, self._failed)
+
+    def take_camera_info(self, message: CameraInfo) -> None:
+        """Remember the camera; one that cannot be used leaves the last one that could."""
+        try:
+            self._camera = calibration_of(message)
+        except CameraError as error:
+            self._statistics.last_error = str(error)
+            self._say('camera_info', f'camera_info ignored: {error}')
+
+    def take_image(self, message: CameraImage) -> None:
+        """Hand an image to the thread, if anybody wants to know."""
+        now_s = time.perf_counter()
+        self._statistics.received()
+        if not self._outputs.wanted:
+            return
+        if not self._limit.passes(now_s, self.settings.rate_limit):
+            self._statistics.dropped(Drop.RATE)
+        elif self._worker.put(Arrival(message, now_s)):
+            self._statistics.dropped(Drop.NEWER)
+
+    def stop(self) -> None:
+        """Finish the image at hand and end the thread."""
+        self._worker.stop()
+
+    def _process(self, arrival: Arrival) -> None:
+        """Turn one image into what is wanted of it; runs in the thread."""
+        settings = self.settings
+        header = arrival.message.header
+        age_s = self._age_s(header.stamp.sec * 1_000_000_000 + header.stamp.nanosec)
+        if age_s is not None and 0 < settings.max_age < age_s:
+            self._statistics.dropped(Drop.AGE)
+            return
+        image = read_image(arrival.message)
+        known = self._camera
+        image, camera = self._rectified(image, self._camera_of(image, known), settings)
+        frame = DepthFrame(image, camera, self._engine, settings)
+        self._outputs.publish(frame, header, settings, known is not None)
+        total_s = time.perf_counter() - arrival.at_s
+        self._statistics.published(Timing(age_s, frame.inference_s, total_s))
+
+    def _age_s(self, stamp_ns: int) -> float | None:
+        """Return the age of a stamp; None for 0, which drivers without a clock send."""
+        return (self._clock.now().nanoseconds - stamp_ns) * 1e-9 if stamp_ns else None
+
+    def _camera_of(self, image: NDArray[np.uint8], known: Calibration | None) -> Calibration:
+        """Return the camera at the image's size; the training camera's where none is known."""
+        height, width = image.shape[:2]
+        if known is None:
+            text = 'no camera_info yet: depth is scaled for the training camera'
+            self._say('no camera', text)
+            return assumed_calibration(width, height, self._engine.card.fx_over_width)
+        if abs(width * known.height / (height * known.width) - 1.0) > SAME_ASPECT:
+            text = (
+                f'camera_info is of {known.width}x{known.height}, the image of {width}x{height}: '
+                'the depth may be out of scale'
+            )
+            self._say(f'aspect {width}x{height}', text)
+        return _resized(known, width, height)
+
+    def _rectified(
+        self, image: NDArray[np.uint8], camera: Calibration, settings: DepthParameters
+    ) -> tuple[NDArray[np.uint8], Calibration]:
+        if not camera.distorted:
+            return image, camera
+        if settings.rectify:
+            return rectify(image, camera), camera.rectified()
+        text = (
+            'camera_info has a lens distortion: unless the image is rectified already, depth is '
+            'bent; subscribe to the rectified image (image_rect) or set rectify'
+        )
+        self._say('distortion', text)
+        return image, camera
+
+    def _say(self, subject: str, text: str) -> None:
+        """Warn of a subject once."""
+        if subject not in self.said:
+            self.said.add(subject)
+            self._log.warning(text)
+
+    def _failed(self, error: Exception) -> None:
+        kind = '' if isinstance(error, DepthPruneError) else f'{type(error).__name__}: '
+        text = ' '.join(f'image dropped: {kind}{error}'.split())
+        self._statistics.dropped(Drop.ERROR)
+        self._statistics.last_error = text
+        self._log.error(text, throttle_duration_sec=LOG_PERIOD_S)
+
+
+@lru_cache(maxsize=8)
+def _resized(camera: Calibration, width: int, height: int) -> Calibration:
+    return camera.resized(width, height)

@@ -1,0 +1,151 @@
+"""What must not kill the node: bad parameters, models and logs are refused with a reason."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+import os
+from pathlib import Path
+import subprocess
+from subprocess import CompletedProcess
+import sys
+from typing import Any
+
+from depth_prune_ros.ros.context import free_domain
+from depth_prune_ros.ros.context import ros_environment
+from depth_prune_ros.ros.context import wait_until
+from depth_prune_ros.ros.process import NodeProcess
+from graph import camera_info
+from graph import image_message
+from graph import noise
+from lifecycle_msgs.msg import Transition
+import numpy as np
+import pytest
+from rclpy.qos import QoSDurabilityPolicy
+from rclpy.qos import QoSProfile
+from sensor_msgs.msg import Image
+from tiny_model import CARD
+from tiny_model import HEIGHT
+from tiny_model import tiny_depth
+from tiny_model import WIDTH
+from tiny_model import write_tiny_model
+
+Running = Callable[..., Any]
+INFO = camera_info(WIDTH, HEIGHT, 50.0)
+
+
+def test_a_model_is_exchanged_while_inactive_and_a_bad_one_is_not(
+    running: Running, tiny_model: Path, tmp_path: Path
+) -> None:
+    other = write_tiny_model(tmp_path / 'other.onnx', replace(CARD, name='other', baseline_m=1.5))
+    cut = tmp_path / 'cut.onnx'
+    cut.write_bytes(other.read_bytes()[:-100])
+    lies = write_tiny_model(tmp_path / 'lies.onnx', replace(CARD, input_width=96))
+    bare = write_tiny_model(tmp_path / 'bare.onnx', card=None)
+    image = noise(WIDTH, HEIGHT)
+    with running(f'model:={tiny_model}') as (process, graph):
+        graph.wait_for(process)
+        assert 'expected an inactive node' in graph.set(model=str(other))
+        assert graph.change(Transition.TRANSITION_DEACTIVATE)
+        for bad, reason in (
+            ({'model': str(cut)}, 'cut.onnx: expected an ONNX model'),
+            ({'model': str(lies)}, 'lies.onnx: expected one input'),
+            ({'model': str(bare)}, 'bare.onnx: expected a model card'),
+            ({'model': str(other), 'model_sha256': '00'}, 'other.onnx: expected sha256 00'),
+            ({'model_sha256': '', 'provider': 'tensorrt'}, 'found tensorrt; install'),
+        ):
+            assert not graph.set(**bad)
+            assert not graph.change(Transition.TRANSITION_ACTIVATE)
+            assert graph.state() == 'inactive'
+            assert reason in process.last_line
+            assert wait_until(lambda text=reason: text in graph.diagnostics['message'], 30.0)
+            assert (graph.diagnostics['level'], graph.diagnostics['model']) == ('2', 'tiny')
+        assert not graph.set(provider='auto')
+        assert graph.change(Transition.TRANSITION_ACTIVATE)
+        graph.wait_for(process)
+        metres = graph.ask(image_message(image), INFO).metres
+        np.testing.assert_allclose(metres, 3.0 * tiny_depth(image, 50.0 / WIDTH), rtol=1e-4)
+        assert process.stop() == 0
+        assert 'Traceback' not in process.log
+
+
+def test_cleaning_up_frees_what_deactivating_keeps(running: Running, tiny_model: Path) -> None:
+    with running(f'model:={tiny_model}') as (process, graph):
+        assert graph.change(Transition.TRANSITION_DEACTIVATE)
+        assert process.log.count('tiny: 2 parameters') == 1
+        assert graph.change(Transition.TRANSITION_ACTIVATE)
+        assert process.log.count('tiny: 2 parameters') == 1
+        assert graph.change(Transition.TRANSITION_DEACTIVATE)
+        assert graph.change(Transition.TRANSITION_CLEANUP)
+        graph.next_diagnostics()
+        assert 'model' not in graph.diagnostics
+        assert graph.diagnostics['message'] == 'not active'
+        assert graph.change(Transition.TRANSITION_CONFIGURE)
+        assert process.log.count('tiny: 2 parameters') == 2
+
+
+def test_an_override_of_a_wrong_type_leaves_a_node_that_can_be_helped(
+    running: Running, tiny_model: Path
+) -> None:
+    reason = "parameter threads: expected type int, found 'many'"
+    with running(f'model:={tiny_model}', 'threads:=many', until=reason) as (process, graph):
+        assert graph.state() == 'unconfigured'
+        assert not graph.change(Transition.TRANSITION_CONFIGURE)
+        graph.next_diagnostics()
+        assert (graph.diagnostics['level'], graph.diagnostics['message']) == ('2', reason)
+        assert not graph.set(threads=1)
+        assert graph.change(Transition.TRANSITION_CONFIGURE)
+        assert process.stop() == 0
+        assert 'Traceback' not in process.log
+
+
+def test_a_qos_that_does_not_fit_is_said_once(running: Running, tiny_model: Path) -> None:
+    latched = QoSProfile(depth=1, durability=QoSDurabilityPolicy.TRANSIENT_LOCAL)
+    with running(f'model:={tiny_model}') as (process, graph):
+        for _ in range(2):
+            graph.node.create_subscription(
+                Image, 'depth_node/depth', lambda message: None, latched
+            )
+        assert wait_until(lambda: 'DURABILITY' in graph.diagnostics.get('message', ''), 30.0)
+        assert graph.diagnostics['incompatible QoS'] == '~/depth: DURABILITY'
+        assert process.log.count('found one whose DURABILITY is not') == 1
+
+
+def _start(command: tuple[str, ...], arguments: tuple[str, ...]) -> CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, '-m', *command, '--ros-args', *arguments],
+        env={**os.environ, **ros_environment(free_domain())},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ('command', 'arguments', 'reason'),
+    [
+        (('depth_prune_ros.ros.depth_node',), ('--params-file', '/nowhere/p.yaml'), '/p.yaml'),
+        (('depth_prune_ros.cli', 'node'), ('-r', '__node:=1bad'), '__node:=1bad'),
+    ],
+)
+def test_arguments_no_node_can_have_are_one_line_and_exit_code_1(
+    command: tuple[str, ...], arguments: tuple[str, ...], reason: str
+) -> None:
+    done = _start(command, arguments)
+    assert done.returncode == 1
+    assert 'Traceback' not in done.stderr
+    assert done.stderr.splitlines()[-1].startswith('error: ')
+    assert reason in done.stderr.splitlines()[-1]
+
+
+def test_a_log_folder_that_cannot_be_written_is_done_without(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    occupied = tmp_path / 'file'
+    occupied.touch()
+    monkeypatch.setenv('ROS_LOG_DIR', str(occupied))
+    with NodeProcess(['-p', f'model:={tiny_model}'], free_domain()) as process:
+        assert wait_until(lambda: 'active:' in process.log, 60.0), process.log
+        assert f'{occupied}: expected a log folder to write to' in process.log
+        assert process.stop() == 0
