@@ -6,7 +6,8 @@ the node in its own; with Fast DDS's default transport and with LARGE_DATA for t
 Images are taken reliably. Medians of several rounds, in milliseconds.
 
 latency   from publishing the image to receiving its depth
-own work  of the node: from the callback to the last publish, without the network's run
+own work  of the node: from the callback to the last publish, without the network's run and
+          without waiting for the image before to be done
 age       of the image when the work on it starts
 """
 

@@ -32,11 +32,13 @@ class Timing:
     How long one image took, in seconds.
 
     :param age_s: from its stamp to the start of the work, by the node's clock; None for stamp 0
+    :param waited_s: from the callback to the start of the work: for the image before it
     :param inference_s: the network's run; 0 where nobody needed it
     :param total_s: from the callback to the last publish
     """
 
     age_s: float | None
+    waited_s: float
     inference_s: float
     total_s: float
 
@@ -118,7 +120,8 @@ def _times(timings: list[Timing]) -> Iterable[KeyValue]:
     seconds = {
         'inference': [t.inference_s for t in timings if t.inference_s > 0],
         'total': [t.total_s for t in timings],
-        'own work': [t.total_s - t.inference_s for t in timings],
+        'waited': [t.waited_s for t in timings],
+        'own work': [t.total_s - t.waited_s - t.inference_s for t in timings],
         'age': [t.age_s for t in timings if t.age_s is not None],
     }
     for name, values in seconds.items():

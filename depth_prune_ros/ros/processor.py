@@ -109,6 +109,7 @@ class Processor:
     def _process(self, arrival: Arrival) -> None:
         """Turn one image into what is wanted of it; runs in the thread."""
         settings = self.settings
+        waited_s = time.perf_counter() - arrival.at_s
         header = arrival.message.header
         age_s = self._age_s(header.stamp.sec * 1_000_000_000 + header.stamp.nanosec)
         if age_s is not None and 0 < settings.max_age < age_s:
@@ -120,7 +121,7 @@ class Processor:
         frame = DepthFrame(image, camera, self._engine, settings)
         self._outputs.publish(frame, header, settings, known is not None)
         total_s = time.perf_counter() - arrival.at_s
-        self._statistics.published(Timing(age_s, frame.inference_s, total_s))
+        self._statistics.published(Timing(age_s, waited_s, frame.inference_s, total_s))
 
     def _age_s(self, stamp_ns: int) -> float | None:
         """Return the age of a stamp; None for 0, which drivers without a clock send."""

@@ -189,7 +189,7 @@ def test_diagnostics_say_what_runs_and_how_fast(live: Live, node: Graph) -> None
     )
     assert found['sha256'].startswith(sha256)
     assert found['provider'] == 'CPUExecutionProvider'
-    for name in ('inference', 'total', 'own work', 'age'):
+    for name in ('inference', 'total', 'waited', 'own work', 'age'):
         assert 0 < float(found[f'{name} p50 (ms)']) <= float(found[f'{name} p99 (ms)'])
     bad = image_message(noise(WIDTH, HEIGHT))
     bad.encoding = 'ultraviolet7'
