@@ -39,7 +39,7 @@ def keep_freed_memory() -> bool:
 
 def bf16_is_faster() -> bool:
     """Time a convolution in bfloat16 and in float32; processors without the instructions crawl."""
-    conv = torch.nn.Conv2d(32, 32, 3, padding=1).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    conv = torch.nn.Conv2d(32, 32, 3, padding=1)
     image = torch.rand(1, 32, 64, 192).contiguous(memory_format=torch.channels_last)
 
     def seconds(enabled: bool) -> float:

@@ -181,7 +181,7 @@ class Graph:
         request = ChangeState.Request(transition=Transition(id=transition))
         return bool(self._call(ChangeState, 'change_state', request).success)
 
-    def set(self, **values: Any) -> str:
+    def set_parameters(self, **values: Any) -> str:
         """Set parameters at once; return why not, empty where it worked."""
         new = [Parameter(name, value=value).to_parameter_msg() for name, value in values.items()]
         request = SetParametersAtomically.Request(parameters=new)

@@ -32,7 +32,7 @@ def node(live: Live) -> Iterator[Graph]:
     """Return the partner of a node whose parameters are put back afterwards."""
     _, graph = live
     yield graph
-    assert not graph.set(
+    assert not graph.change(
         fit='stretch',
         rectify=False,
         output_size='network',
