@@ -38,12 +38,12 @@ class Answer:
 
     @property
     def depth(self) -> Any:
-        """The depth image."""
+        """Return the depth image."""
         return self.got['depth']
 
     @property
     def info(self) -> Any:
-        """Its camera_info; None where none was waited for."""
+        """Return its camera_info; None where none was waited for."""
         return self.got.get('camera_info')
 
     @property
@@ -181,7 +181,7 @@ class Graph:
         request = ChangeState.Request(transition=Transition(id=transition))
         return bool(self._call(ChangeState, 'change_state', request).success)
 
-    def set_parameters(self, **values: Any) -> str:
+    def change_parameters(self, **values: Any) -> str:
         """Set parameters at once; return why not, empty where it worked."""
         new = [Parameter(name, value=value).to_parameter_msg() for name, value in values.items()]
         request = SetParametersAtomically.Request(parameters=new)

@@ -45,7 +45,7 @@ def test_a_model_is_exchanged_while_inactive_and_a_bad_one_is_not(
     image = noise(WIDTH, HEIGHT)
     with running(f'model:={tiny_model}') as (process, graph):
         graph.wait_for(process)
-        assert 'expected an inactive node' in graph.set_parameters(model=str(other))
+        assert 'expected an inactive node' in graph.change_parameters(model=str(other))
         assert graph.change(Transition.TRANSITION_DEACTIVATE)
         for bad, reason in (
             ({'model': str(cut)}, 'cut.onnx: expected an ONNX model'),
@@ -54,13 +54,13 @@ def test_a_model_is_exchanged_while_inactive_and_a_bad_one_is_not(
             ({'model': str(other), 'model_sha256': '00'}, 'other.onnx: expected sha256 00'),
             ({'model_sha256': '', 'provider': 'tensorrt'}, 'found tensorrt; install'),
         ):
-            assert not graph.set_parameters(**bad)
+            assert not graph.change_parameters(**bad)
             assert not graph.change(Transition.TRANSITION_ACTIVATE)
             assert graph.state() == 'inactive'
             assert reason in process.last_line
             assert wait_until(lambda text=reason: text in graph.diagnostics['message'], 30.0)
             assert (graph.diagnostics['level'], graph.diagnostics['model']) == ('2', 'tiny')
-        assert not graph.set_parameters(provider='auto')
+        assert not graph.change_parameters(provider='auto')
         assert graph.change(Transition.TRANSITION_ACTIVATE)
         graph.wait_for(process)
         metres = graph.ask(image_message(image), INFO).metres
@@ -93,7 +93,7 @@ def test_an_override_of_a_wrong_type_leaves_a_node_that_can_be_helped(
         assert not graph.change(Transition.TRANSITION_CONFIGURE)
         graph.next_diagnostics()
         assert (graph.diagnostics['level'], graph.diagnostics['message']) == ('2', reason)
-        assert not graph.set_parameters(threads=1)
+        assert not graph.change_parameters(threads=1)
         assert graph.change(Transition.TRANSITION_CONFIGURE)
         assert process.stop() == 0
         assert 'Traceback' not in process.log

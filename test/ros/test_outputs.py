@@ -32,7 +32,7 @@ def node(live: Live) -> Iterator[Graph]:
     """Return the partner of a node whose parameters are put back afterwards."""
     _, graph = live
     yield graph
-    assert not graph.change(
+    assert not graph.change_parameters(
         fit='stretch',
         rectify=False,
         output_size='network',
@@ -67,7 +67,9 @@ def test_points_and_preview_without_depth(node: Graph) -> None:
     node.ignore('depth', 'camera_info')
     node.listen('points', 'preview')
     image = noise(WIDTH, HEIGHT)
-    assert not node.set(points_fields='xyzrgb', points_stride=3, points_max_range=3.5)
+    assert not node.change_parameters(
+        points_fields='xyzrgb', points_stride=3, points_max_range=3.5
+    )
     info = camera_info(WIDTH, HEIGHT, 50.0)
     got = node.ask(image_message(image), info, 'points', 'preview').got
     node.ignore('points', 'preview')
@@ -100,7 +102,7 @@ def test_camera_info_alone_needs_no_inference(node: Graph) -> None:
 
 
 def test_depth_at_the_size_of_the_input(node: Graph, engine: DepthEngine) -> None:
-    assert not node.set(output_size='input')
+    assert not node.change_parameters(output_size='input')
     image = noise(3 * WIDTH, 2 * HEIGHT + 1)
     info = camera_info(3 * WIDTH, 2 * HEIGHT + 1, 150.0)
     answer = node.ask(image_message(image), info)
@@ -110,7 +112,7 @@ def test_depth_at_the_size_of_the_input(node: Graph, engine: DepthEngine) -> Non
 
 
 def test_a_crop_has_its_own_scale(node: Graph, engine: DepthEngine) -> None:
-    assert not node.set(fit='crop')
+    assert not node.change_parameters(fit='crop')
     image = noise(SIDE, SIDE)
     info = camera_info(SIDE, SIDE, 100.0)
     seen = image[SIDE // 4 : SIDE // 4 + SIDE // 2]
@@ -120,7 +122,7 @@ def test_a_crop_has_its_own_scale(node: Graph, engine: DepthEngine) -> None:
     # A tall camera: half of its width is seen, so a pixel's disparity is twice the fraction.
     tall = noise(WIDTH, 2 * WIDTH)[:, : WIDTH // 4]
     info = camera_info(WIDTH // 4, 2 * WIDTH, 100.0)
-    assert not node.set(output_size='input')
+    assert not node.change_parameters(output_size='input')
     answer = node.ask(image_message(tall), info)
     rows = slice(WIDTH - HEIGHT // 8, WIDTH + HEIGHT // 8)
     assert np.isnan(answer.metres[: rows.start]).all()
@@ -140,7 +142,7 @@ def test_a_distorted_camera_is_rectified_or_warned_of(live: Live, node: Graph) -
         node.ask(message, info).metres, tiny_depth(image, 50.0 / WIDTH), rtol=1e-4
     )
     assert process.log.count('camera_info has a lens distortion') == 1
-    assert not node.set(rectify=True)
+    assert not node.change_parameters(rectify=True)
     answer = node.ask(message, info)
     flat = rectify(image, calibration_of(info))
     np.testing.assert_allclose(answer.metres, tiny_depth(flat, 50.0 / WIDTH), rtol=1e-4)
@@ -151,17 +153,19 @@ def test_a_distorted_camera_is_rectified_or_warned_of(live: Live, node: Graph) -
 def test_limits_and_encoding_change_while_it_runs(node: Graph) -> None:
     image = noise(WIDTH, HEIGHT)
     metres = tiny_depth(image, 1.0)
-    assert not node.set(min_depth=4.0, max_depth=5.0, depth_encoding='16UC1')
+    assert not node.change_parameters(min_depth=4.0, max_depth=5.0, depth_encoding='16UC1')
     answer = node.ask(image_message(image), camera_info(WIDTH, HEIGHT, float(WIDTH)))
     found = np.frombuffer(answer.depth.data, np.uint16).reshape(HEIGHT, WIDTH)
     valid = (metres >= 4.0) & (metres <= 5.0)
     np.testing.assert_allclose(found, np.where(valid, 1e3 * metres, 0.0), atol=0.51)
-    assert 'expected min_depth below max_depth' in node.set(min_depth=6.0)
-    assert 'expected an inactive node, found it active' in node.set(model='other.onnx')
+    assert 'expected min_depth below max_depth' in node.change_parameters(min_depth=6.0)
+    assert 'expected an inactive node, found it active' in node.change_parameters(
+        model='other.onnx'
+    )
 
 
 def test_old_images_are_dropped_but_not_those_without_a_stamp(node: Graph) -> None:
-    assert not node.set(max_age=5.0)
+    assert not node.change_parameters(max_age=5.0)
     message: Any = image_message(noise(WIDTH, HEIGHT))
     dropped = _count(node, 'dropped: too old')
     # The partner's stamps are a few seconds after 1970.
@@ -171,7 +175,7 @@ def test_old_images_are_dropped_but_not_those_without_a_stamp(node: Graph) -> No
 
 def test_a_rate_limit_drops_the_rest(node: Graph) -> None:
     message = image_message(noise(WIDTH, HEIGHT))
-    assert not node.set(rate_limit=0.001)
+    assert not node.change_parameters(rate_limit=0.001)
     node.next_diagnostics()
     dropped, inferred = _count(node, 'dropped: rate limit'), _count(node, 'frames inferred')
     assert node.insist(message, lambda: _count(node, 'dropped: rate limit') > dropped + 2)
