@@ -7,7 +7,7 @@ The way of the data::
            -> offline.losses (+ masks, cost) -> offline.train -> Checkpoint -> offline.compact
            -> small network -> offline.export -> model.onnx (card inside)
     camera -> ros.depth_node -> core.images -> core.engine -> core.camera -> ros.messages
-           -> depth, camera_info
+           -> depth, camera_info, points, preview
     rosbag -> bags.frames -> (core.engine | a recorded depth topic)
            -> evaluation.evaluate + core.metrics -> evaluation.report
 """

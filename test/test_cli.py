@@ -27,6 +27,7 @@ COMMANDS = (
     ('inspect',),
     ('quantize',),
     ('demo',),
+    ('node',),
 )
 STREET = Street(seed=1, frames=4, width=128, height=64)
 

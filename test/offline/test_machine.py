@@ -29,7 +29,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 
 
 def test_freed_memory_is_not_filled_with_zeros_again() -> None:
-    """Four steps of two tensors of 64 MB: with the memory kept, the kernel makes no new pages for them."""
+    """Four steps of two tensors of 64 MB: with the memory kept, hardly a page is made anew."""
     faults = {
         mode: int(
             subprocess.run(
