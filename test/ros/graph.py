@@ -28,6 +28,7 @@ from sensor_msgs.msg import PointCloud2
 OUTPUTS = {'depth': Image, 'camera_info': CameraInfo, 'points': PointCloud2, 'preview': Image}
 ANSWER_S = 60.0
 AGAIN_S = 0.5
+FOUND_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,7 @@ class Graph:
         self._infos = node.create_publisher(CameraInfo, 'camera_info', QoSProfile(depth=1))
         self._got: dict[tuple[str, int], Any] = {}
         self._outputs: dict[str, Any] = {}
+        self._clients: dict[str, Any] = {}
         self.diagnostics: dict[str, str] = {}
         self.node.create_subscription(DiagnosticArray, '/diagnostics', self._diagnosed, 10)
 
@@ -197,7 +199,12 @@ class Graph:
         return wait_until(until, AGAIN_S)
 
     def _call(self, kind: type, name: str, request: Any) -> Any:
-        client = self.node.create_client(kind, f'depth_node/{name}')
+        if name not in self._clients:
+            self._clients[name] = self.node.create_client(kind, f'depth_node/{name}')
+            assert wait_until(self._clients[name].service_is_ready, ANSWER_S)
+            # This side knows the server; its answer is lost while it does not know this side.
+            time.sleep(FOUND_S)
+        client = self._clients[name]
         assert wait_until(client.service_is_ready, ANSWER_S)
         answer = client.call_async(request)
         assert wait_until(answer.done, ANSWER_S)

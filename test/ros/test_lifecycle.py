@@ -58,7 +58,9 @@ def test_a_model_is_exchanged_while_inactive_and_a_bad_one_is_not(
             assert not graph.change(Transition.TRANSITION_ACTIVATE)
             assert graph.state() == 'inactive'
             assert reason in process.last_line
-            assert wait_until(lambda text=reason: text in graph.diagnostics['message'], 30.0)
+            assert wait_until(
+                lambda text=reason: text in graph.diagnostics.get('message', ''), 30.0
+            )
             assert (graph.diagnostics['level'], graph.diagnostics['model']) == ('2', 'tiny')
         assert not graph.change_parameters(provider='auto')
         assert graph.change(Transition.TRANSITION_ACTIVATE)

@@ -197,7 +197,7 @@ def test_diagnostics_say_what_runs_and_how_fast(live: Live, node: Graph) -> None
         assert 0 < float(found[f'{name} p50 (ms)']) <= float(found[f'{name} p99 (ms)'])
     bad = image_message(noise(WIDTH, HEIGHT))
     bad.encoding = 'ultraviolet7'
-    assert node.insist(bad, lambda: 'ultraviolet7' in node.diagnostics['message'])
+    assert node.insist(bad, lambda: 'ultraviolet7' in node.diagnostics.get('message', ''))
     assert node.diagnostics['level'] == '1'
     assert "found 'ultraviolet7'" in node.diagnostics['last error']
     assert int(node.diagnostics['dropped: error']) > 0
