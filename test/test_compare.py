@@ -29,8 +29,6 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> stages.Data:
     'method', ['random-masks', 'uniform-scratch', 'tp-l1', 'tp-group-norm', 'tp-taylor']
 )
 def test_methods_meet_the_budget_with_a_network_that_loads(method: str, data: stages.Data) -> None:
-    if method.startswith('tp-'):
-        pytest.importorskip('torch_pruning')
     small = at_once(method, DENSE, 0.4, CONFIG, data)
     macs = measures(DENSE.build().layers, 32 * 64)['macs'].price
     assert 0.3 < macs(small.widths) / macs(DENSE.widths) <= 0.4
