@@ -202,11 +202,11 @@ def _prepare_budget(
     from depth_prune_ros.offline.config import read_config
     from depth_prune_ros.offline.cost import counts_latency
 
-    if not counts_latency(budget):
+    settings = read_config(config, changes)
+    if not counts_latency(budget) and settings.prune.form != 'latency':
         return
     from depth_prune_ros.offline.latency_stage import latency_bench
 
-    settings = read_config(config, changes)
     with bars() as progress:
         latency_bench(settings, load(run).network, partial(progress, 'measuring layers'))
 
