@@ -17,6 +17,7 @@ from depth_prune_ros.offline import latency_table
 from depth_prune_ros.offline import stages
 from depth_prune_ros.offline.config import TrainConfig
 from depth_prune_ros.offline.cost import Budget
+from depth_prune_ros.offline.cost import measures
 from depth_prune_ros.offline.latency import export_model
 from depth_prune_ros.offline.latency import milliseconds
 from depth_prune_ros.offline.latency import time_model
@@ -221,6 +222,18 @@ def test_pruning_to_a_latency(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert min(noted.measured_ms, noted.dense_ms) > 0
     assert found.step == 2
     assert 'optimiser' in checkpoints.load_training(last)
+    kept = {}
+    for form in ('macs', 'latency'):
+        changed = config.model_copy(
+            update={'prune': config.prune.model_copy(update={'form': form})}
+        )
+        folder = tmp_path / form
+        stages.prune(changed, data, folder, lambda _: None, start=dense, budget='macs=0.7')
+        kept[form] = stays(checkpoints.load(folder))
+        macs = measures(build('mobilenet').layers, 32 * 64)['macs'].price
+        assert 0.65 < macs(kept[form]) / macs(build('mobilenet').widths) <= 0.7
+    # the budget is one, what filters are weighed by another
+    assert kept['latency'] != kept['macs']
     with pytest.raises(MaskError, match=r'expected a budget above \d.* ms .*found 0\.0001 ms'):
         stages.prune(
             config, data, tmp_path / 'x', lambda _: None, start=dense, budget='latency=0.0001ms'
