@@ -44,7 +44,7 @@ bench-node: .venv/.run-installed
 	$(BIN)/python benchmarks/bench_node.py
 
 soak: .venv/.dev-installed
-	DEPTH_PRUNE_SOAK=40 $(BIN)/python -m pytest test/ros/test_hard_to_kill.py
+	DEPTH_PRUNE_SOAK=10 $(BIN)/python -m pytest test/ros/test_hard_to_kill.py
 
 clean:
 	rm -rf .venv build install log *.egg-info

@@ -1,14 +1,16 @@
 """
-What robots do to a node. The counts are small here; `make soak` multiplies them.
+What robots do to a node. The counts are a tenth here; `make soak` has them in full.
 
-The environment variable DEPTH_PRUNE_SOAK is the factor: 40 makes 100,000 malformed images.
+The environment variable DEPTH_PRUNE_SOAK is the factor: 10 makes 100,000 malformed images.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Iterator
 import os
 from pathlib import Path
+import shutil
 import signal
 import subprocess
 import sys
@@ -66,8 +68,8 @@ def _torment(graph: Graph, image_type: type, batches: int, make: Callable[..., A
 @pytest.mark.parametrize(
     ('transport', 'image_type', 'batches', 'make'),
     [
-        ('raw', Image, 10, malformed_image),
-        ('compressed', CompressedImage, 2, malformed_compressed),
+        ('raw', Image, 32, malformed_image),
+        ('compressed', CompressedImage, 8, malformed_compressed),
     ],
 )
 def test_good_images_among_malformed_ones_are_answered_right(
@@ -129,7 +131,7 @@ def test_a_camera_that_dies_comes_back_and_changes_its_resolution(
 
 def test_sigint_at_any_moment_is_exit_code_0(tiny_model: Path) -> None:
     random = np.random.default_rng(1)
-    for moment_s in random.uniform(0.0, 2.5, 3 * FACTOR):
+    for moment_s in random.uniform(0.0, 2.5, 10 * FACTOR):
         with NodeProcess(['-p', f'model:={tiny_model}'], free_domain()) as process:
             assert wait_until(lambda process=process: _catches_sigterm(process.pid), 60.0)
             time.sleep(moment_s)
@@ -147,6 +149,49 @@ def _catches_sigterm(pid: int) -> bool:
     return bool(int(caught.split()[1], 16) >> (signal.SIGTERM - 1) & 1)
 
 
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """Mount a file system of 256 KiB."""
+    folder = tmp_path / 'disk'
+    folder.mkdir()
+    mount = ['mount', '-t', 'tmpfs', '-o', 'size=256k', 'tmpfs', str(folder)]
+    if shutil.which('mount') is None or subprocess.run(mount, check=False).returncode:
+        pytest.skip('mounting is not allowed here')
+    yield folder
+    subprocess.run(['umount', '--lazy', str(folder)], check=True)
+
+
+def _fill(folder: Path) -> None:
+    """Write to a file until the disk is full."""
+    with (folder / 'full').open('ab', buffering=0) as file, pytest.raises(OSError, match='space'):
+        while True:
+            file.write(bytes(512))
+
+
+@pytest.mark.parametrize('moment', ['before it starts', 'while it works'])
+def test_a_full_disk_under_the_log_does_not_stop_the_node(
+    running: Running,
+    tiny_model: Path,
+    small_disk: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    moment: str,
+) -> None:
+    monkeypatch.setenv('ROS_LOG_DIR', str(small_disk))
+    if moment == 'before it starts':
+        _fill(small_disk)
+    with running(f'model:={tiny_model}', 'max_depth:=1000.0') as (process, graph):
+        graph.wait_for(process)
+        if moment == 'while it works':
+            _fill(small_disk)
+        bad = Image(encoding='ultraviolet7', width=8, height=8, step=8)
+        assert graph.insist(bad, lambda: 'ultraviolet7' in process.log)
+        image = noise(WIDTH, HEIGHT)
+        answer = graph.ask(image_message(image), camera_info(WIDTH, HEIGHT, 50.0))
+        np.testing.assert_allclose(answer.metres, tiny_depth(image, 50.0 / WIDTH), rtol=1e-4)
+        assert process.stop() == 0
+        assert 'Traceback' not in process.log
+
+
 def _resident_mb(pid: int) -> float:
     status = Path(f'/proc/{pid}/status').read_text()
     return next(int(s.split()[1]) for s in status.splitlines() if s.startswith('VmRSS')) / 1024
@@ -154,7 +199,7 @@ def _resident_mb(pid: int) -> float:
 
 def test_memory_stays_flat(running: Running, tiny_model: Path) -> None:
     message, info = image_message(noise(256, 96)), camera_info(256, 96, 300.0)
-    first, last = (200, 400) if FACTOR == 1 else (1000, 20_000)
+    first, last = (1000, 2000) if FACTOR == 1 else (1000, 20_000)
     parameters = (f'model:={tiny_model}', 'points_fields:=xyzrgb', 'output_size:=input')
     with running(*parameters) as (process, graph):
         graph.listen('points', 'preview')
