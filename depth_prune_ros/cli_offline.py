@@ -217,7 +217,9 @@ def _say_latency(run: Path) -> None:
 
     found = load(run).card['provenance'].get('latency')
     if found:
-        say(Latency(**found).line())
+        latency = Latency(**found)
+        say(latency.line())
+        latency.check()
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from depth_prune_ros.core.errors import MaskError
 from depth_prune_ros.offline import checkpoint as checkpoints
 from depth_prune_ros.offline.checkpoint import Checkpoint
 from depth_prune_ros.offline.config import TrainConfig
@@ -23,6 +24,7 @@ from depth_prune_ros.offline.networks.catalogue import build
 
 # the computer is not equally fast all the time: a network is chosen to be this much faster
 _MARGIN = 0.03
+_TRIES = 3
 TOLERANCE = 0.1
 
 
@@ -36,6 +38,7 @@ class Latency:
     :param dense_ms: of the dense network, measured
     :param threads: of one inference; 0: all cores
     :param cpu: processor they were measured on
+    :param budget_ms: what it may be at most, where the budget was a latency
     """
 
     predicted_ms: float
@@ -43,11 +46,26 @@ class Latency:
     dense_ms: float
     threads: int
     cpu: str
+    budget_ms: float | None = None
 
     @property
     def error(self) -> float:
         """Return the prediction's error as a fraction of what was measured."""
         return self.predicted_ms / self.measured_ms - 1
+
+    def check(self) -> None:
+        """
+        Refuse a network that is slower than its budget.
+
+        :raises MaskError: it is, in every measurement
+        """
+        if self.budget_ms is not None and self.measured_ms > self.budget_ms:
+            msg = (
+                f'expected at most {self.budget_ms:.4g} ms, found {self.measured_ms:.4g} ms; '
+                'the run is kept: prune to a lower latency into another folder, or again while '
+                'the computer does nothing else'
+            )
+            raise MaskError(msg)
 
     def line(self) -> str:
         """Return it as people read it, with a warning where the prediction is off."""
@@ -76,14 +94,20 @@ class LatencyBench:
         """Return what a budget is compared with: measured, and a margin."""
         return self.measured(widths) * (1 + _MARGIN)
 
-    def latency(self, widths: Mapping[str, int]) -> Latency:
-        """Predict and measure a network of these widths."""
+    def latency(self, widths: Mapping[str, int], budget_ms: float | None = None) -> Latency:
+        """Predict and measure a network of these widths, again where it seems too slow."""
+        measured_ms = self.measured(widths)
+        for _ in range(_TRIES):
+            if budget_ms is None or measured_ms <= budget_ms:
+                break
+            measured_ms = min(measured_ms, self.measured(widths))
         return Latency(
             predicted_ms=self.measure.price(widths),
-            measured_ms=self.measured(widths),
+            measured_ms=measured_ms,
             dense_ms=self.measured({}),
             threads=self._key.threads,
             cpu=self._key.cpu,
+            budget_ms=budget_ms,
         )
 
 
@@ -103,10 +127,10 @@ def latency_bench(
     return LatencyBench(wanted, model)
 
 
-def record_latency(run: Path, bench: LatencyBench) -> Latency:
+def record_latency(run: Path, bench: LatencyBench, budget_ms: float | None) -> Latency:
     """Measure the network of a run's last checkpoint and write it into the card."""
     last = checkpoints.load(run)
-    found = bench.latency(stays(last))
+    found = bench.latency(stays(last), budget_ms)
     provenance: dict[str, Any] = {**last.card['provenance'], 'latency': asdict(found)}
     card = {**last.card, 'provenance': provenance}
     checkpoints.save(run, replace(last, card=card), checkpoints.load_training(run) or None)

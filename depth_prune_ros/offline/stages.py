@@ -154,7 +154,7 @@ def prune(
     trainer.resume(out)
     last = trainer.run(out, data.validation, report)
     if bench is not None:
-        record_latency(out, bench)
+        record_latency(out, bench, wanted.amount if in_ms else None)
     return last
 
 

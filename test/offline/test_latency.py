@@ -25,6 +25,7 @@ from depth_prune_ros.offline.latency import Timing
 from depth_prune_ros.offline.latency_fit import LatencyModel
 from depth_prune_ros.offline.latency_fit import Sample
 from depth_prune_ros.offline.latency_stage import Latency
+from depth_prune_ros.offline.latency_stage import LatencyBench
 from depth_prune_ros.offline.latency_stage import stays
 from depth_prune_ros.offline.masks import Masks
 from depth_prune_ros.offline.masks import Pressure
@@ -191,6 +192,25 @@ def test_a_latency_is_said_with_a_warning_where_the_prediction_is_off() -> None:
     assert 'threads: all' in bad.line()
 
 
+def test_a_network_above_its_latency_is_refused() -> None:
+    Latency(10.9, 10.0, 40.0, 2, 'Z80 x 1', budget_ms=10.0).check()
+    Latency(10.9, 10.0, 40.0, 2, 'Z80 x 1').check()
+    with pytest.raises(MaskError, match=r'expected at most 9\.9 ms, found 10 ms; the run is kept'):
+        Latency(10.9, 10.0, 40.0, 2, 'Z80 x 1', budget_ms=9.9).check()
+
+
+def test_a_network_that_seems_too_slow_is_measured_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = iter([12.0, 11.0, 10.5, 10.2, 40.0])
+    bench = LatencyBench(MOBILENET, _three())
+    monkeypatch.setattr(bench, 'measured', lambda _: next(found))
+    latency = bench.latency({'a': 8, 'b': 8}, 10.0)
+    assert (latency.measured_ms, latency.dense_ms, latency.budget_ms) == (10.2, 40.0, 10.0)
+    found = iter([12.0, 9.0, 40.0])
+    assert bench.latency({'a': 8, 'b': 8}, 10.0).measured_ms == 9.0
+    found = iter([12.0, 40.0])
+    assert bench.latency({'a': 8, 'b': 8}).measured_ms == 12.0
+
+
 def test_pruning_to_a_latency(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
     latency_table.cached_table(MOBILENET, lambda *_: None, networks=4, rounds=1)
@@ -217,6 +237,7 @@ def test_pruning_to_a_latency(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     model = latency_table.load_table(MOBILENET.file(), MOBILENET)
     noted = Latency(**found.card['provenance']['latency'])
     assert noted.predicted_ms == pytest.approx(model.milliseconds(stays(found)))
+    assert noted.budget_ms == pytest.approx(0.9 * model.milliseconds(build('mobilenet').widths))
     assert noted.predicted_ms <= 0.9 * model.milliseconds(build('mobilenet').widths)
     assert (noted.threads, noted.cpu) == (1, MOBILENET.cpu)
     assert min(noted.measured_ms, noted.dense_ms) > 0
