@@ -48,6 +48,7 @@ class PruneConfig(_Strict):
     memory: int = Field(60, ge=1, description='steps a score remembers')
     curvature: float = Field(30.0, ge=0, description='weight of the second-order term')
     margin: float = Field(0.2, ge=0, description='advantage of a filter that is in')
+    saturation: float = Field(1.0, ge=0, description='filters of narrow groups are worth more')
     floor: float = Field(0.1, ge=0, le=1, description='smallest share of a group')
     floor_filters: int = Field(4, ge=1, description='smallest number of filters of a group')
     multiple: int = Field(1, ge=1, description='widths come in multiples of it')

@@ -9,14 +9,16 @@ a score s_i:
     s_i   <- running mean of  L(m_i = 0) - L(m_i = 1),
              estimated to second order from the straight-through gradient g_i = dL/dm_i:
              -g_i + (2 m_i - 1) k h_i / 2,  h_i = g_i^2 / (2 L)  (Gauss-Newton)
-    m_i    = [s_i > lambda * c_i],  c_i = what the filter costs at the present widths
+    m_i    = [s_i * (n / r_i)^p > lambda * c_i],  c_i = what the filter costs at present widths,
+             n = filters of its group that are in, r_i = its rank in the group
 
 so a filter stays exactly while removing it would raise L_total. Scores decay towards zero, keep
 their relative size (no per-score normalisation), and go on being learned while a filter is out,
 so it can come back. h_i is seen only as a mean over images, which hides most of it: k makes up
 for that (against the loss measured with single filters removed, k = 30 gave the best ranking).
-lambda is solved for at every choice such that the cost follows a slow
-schedule to the budget.
+A score says what one filter is worth beside all the others; when a choice removes many of a
+group at once, the rest has to do their work: p makes up for that. lambda is solved for at every
+choice such that the cost follows a slow schedule to the budget.
 """
 
 from __future__ import annotations
@@ -32,6 +34,7 @@ from depth_prune_ros.offline.cost import Measure
 from depth_prune_ros.offline.networks.prunable import Prunable
 from depth_prune_ros.offline.selection import blocks
 from depth_prune_ros.offline.selection import fill
+from depth_prune_ros.offline.selection import Group
 from depth_prune_ros.offline.selection import smallest_width
 import numpy as np
 from numpy.typing import NDArray
@@ -54,6 +57,7 @@ class Pressure:
     :param memory: steps a score remembers
     :param curvature: k, the weight of the second-order term
     :param margin: advantage of a filter that is in over one that is out
+    :param saturation: how fast filters are worth more as their group narrows
     :param floor: smallest share of a group that stays
     :param floor_filters: smallest number of filters of a group that stays
     :param multiple: widths come in multiples of it (or stay whole)
@@ -65,6 +69,7 @@ class Pressure:
     memory: int = 60
     curvature: float = 30.0
     margin: float = 0.2
+    saturation: float = 1.0
     floor: float = 0.1
     floor_filters: int = 4
     multiple: int = 1
@@ -184,15 +189,16 @@ class Masks:
         return min(self._pressure.warmup, end), end
 
     def _select(self, target: float) -> tuple[Kept, float]:
-        """Return the filters with s_i > lambda * c_i, and lambda, such that the cost fits."""
-        orders, scores = {}, {}
+        """Return the filters worth more than lambda, and lambda, such that the cost fits."""
+        orders, groups, costs = {}, {}, self._filter_costs()
         for group, mask in self.masks.items():
             score = self.scores[group].numpy().astype(np.float64)
             is_in = mask.detach().numpy() > 0
             score = np.where(is_in & (score > 0), score * (1 + self._pressure.margin), score)
-            orders[group] = np.argsort(-score, kind='stable')
-            scores[group] = score[orders[group]]
-        ranked = blocks(scores, self._filter_costs(), self._floors, self._pressure.multiple)
+            order = orders[group] = np.argsort(-score, kind='stable')
+            width = int(is_in.sum())
+            groups[group] = Group(score[order], costs[group], self._floors[group], width)
+        ranked = blocks(groups, self._pressure.multiple, self._pressure.saturation)
         if self._budget.free:
             ranked = [block for block in ranked if block.worth > 0]
         widths, strength = fill(self._floors, ranked, self._cost, target)

@@ -35,25 +35,41 @@ def smallest_width(width: int, share: float, filters: int, step: int) -> int:
     return min(width, step * math.ceil(wanted / step))
 
 
-def blocks(
-    scores: Mapping[str, NDArray[np.float64]],
-    costs: Mapping[str, float],
-    floors: Mapping[str, int],
-    step: int,
-) -> list[Block]:
+@dataclass(frozen=True)
+class Group:
+    """
+    What is known of a group's filters when widths are chosen.
+
+    :param scores: of its filters, highest first
+    :param cost: of one of its filters
+    :param floor: how many stay in any case
+    :param width: how many are in at present, when the scores are those of the whole network
+    """
+
+    scores: NDArray[np.float64]
+    cost: float
+    floor: int
+    width: int
+
+
+def blocks(groups: Mapping[str, Group], step: int, saturation: float = 0.0) -> list[Block]:
     """
     Cut every group's filters above its floor into blocks, the worthiest block first.
 
-    :param scores: group -> its filters' scores, highest first
-    :param costs: group -> what one of its filters costs
+    A score is what the loss rises by when one filter goes and the others stay. When many go,
+    those that stay are worth more, as each does what several did: at width w instead of the
+    present width a positive score counts (width / w)^saturation times.
+
     :param step: filters of a block; the last one of a group may have fewer
     """
     found = []
-    for group, score in scores.items():
-        for start in range(floors[group], len(score), step):
-            part = score[start : start + step]
-            worth = float(part.mean()) / costs[group]
-            found.append(Block(group, start + len(part), worth))
+    for name, group in groups.items():
+        for start in range(group.floor, len(group.scores), step):
+            part = group.scores[start : start + step]
+            width, worth = start + len(part), float(part.mean()) / group.cost
+            if worth > 0:
+                worth *= (group.width / width) ** saturation
+            found.append(Block(name, width, worth))
     return sorted(found, key=lambda block: -block.worth)
 
 

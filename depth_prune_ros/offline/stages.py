@@ -140,10 +140,11 @@ def prune(
     if bench is not None:
         known['latency'] = bench.measure
     wanted = parse_budget(budget, known, network.widths)
+    pressure = Pressure(**config.prune.model_dump(exclude={'form', 'threads', 'latency_table'}))
     masks = Masks(
         network,
         replace(wanted, check=bench.check) if bench is not None and in_ms else wanted,
-        Pressure(**config.prune.model_dump(exclude={'form', 'threads', 'latency_table'})),
+        replace(pressure, saturation=0.0) if form == 'paper' else pressure,
         weigh=known['filters'] if form == 'paper' else known.get(form),
         whole=network.unmasked_in_paper if form == 'paper' else (),
     )
