@@ -12,9 +12,11 @@ import argparse
 from collections.abc import Iterator
 from dataclasses import dataclass
 import json
+import multiprocessing
 import os
 from pathlib import Path
 import shutil
+import sys
 import time
 from typing import Any
 
@@ -29,6 +31,7 @@ from depth_prune_ros.offline.config import TrainConfig
 from depth_prune_ros.offline.cost import measures
 from depth_prune_ros.offline.machine import keep_freed_memory
 import numpy as np
+import torch
 import yaml
 
 HERE = Path(__file__).resolve().parent
@@ -71,6 +74,7 @@ def main() -> None:
     parser.add_argument('config', type=Path, help='such as benchmarks/compare/mobilenet.yaml')
     parser.add_argument('--runs', type=Path, default=Path('runs/compare'), help='working folder')
     parser.add_argument('--only', default='', help='rows whose name contains this')
+    parser.add_argument('--jobs', type=int, default=2, help='rows at a time, a thread each')
     options = parser.parse_args()
     keep_freed_memory()
     plan = yaml.safe_load(options.config.read_text())
@@ -93,9 +97,29 @@ def main() -> None:
         print(f'{dense}: training the dense start')
         start = TrainConfig.model_validate(plan['train'] | plan['dense_train'])
         stages.train(start, data, dense, lambda _: None)
-    for done, run in enumerate(missing, start=1):
-        row = _make(run, plan, config, data, options.runs)
-        print(f'{done}/{len(missing)} {run.name}: {row.get("abs_rel") or row["refused"]}')
+    # forked, so that the frames are in memory once
+    forking = multiprocessing.get_context('fork')
+    taken = forking.Value('i', 0)
+
+    def work() -> None:
+        torch.set_num_threads(1)
+        while True:
+            with taken.get_lock():
+                number = taken.value
+                taken.value += 1
+            if number >= len(missing):
+                return
+            row = _make(missing[number], plan, config, data, options.runs)
+            found = row.get('abs_rel') or row['refused']
+            print(f'{number + 1}/{len(missing)} {missing[number].name}: {found}', flush=True)
+
+    workers = [forking.Process(target=work) for _ in range(options.jobs)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    if any(worker.exitcode for worker in workers):
+        sys.exit('a row failed: see above; what is done is kept, and the same command goes on')
 
 
 def _rows(plan: dict[str, Any]) -> Iterator[Run]:
@@ -117,10 +141,12 @@ def _make(
     folder = runs / run.name
     dense = Path(plan['dense'])
     seeded = config.model_dump() | {'seed': run.seed}
-    # the paper counts filters and nothing else
-    multiple = 1 if run.method == 'paper-form' else plan['multiples'].get(run.budget, 1)
-    seeded['prune'] |= {'multiple': multiple}
-    choosing = TrainConfig.model_validate(seeded | {'steps': plan['mask_steps']})
+    if run.method in plan['rounded']:
+        seeded['prune'] |= {'multiple': plan['multiples'][run.budget]}
+    # fine-tuning goes on where choosing ends, and brings the learning rate down
+    choosing = TrainConfig.model_validate(
+        seeded | {'steps': plan['mask_steps'], 'final_rate': 1.0}
+    )
     try:
         if run.method in FORMS:
             budget = f'macs={run.budget}' if run.budget else 'none'

@@ -83,12 +83,11 @@ def _torch_pruning(
 
     importance = {
         'tp-taylor': tp.importance.GroupTaylorImportance,
-        'tp-taylor-local': tp.importance.GroupTaylorImportance,
         'tp-l1': lambda: tp.importance.MagnitudeImportance(p=1),
         'tp-group-norm': lambda: tp.importance.GroupMagnitudeImportance(p=2),
     }[method]
     scored = dense.build()
-    if 'taylor' in method:
+    if method == 'tp-taylor':
         _accumulate_gradients(scored, config, data)
     price = _macs(scored, config)
     target = ratio * price(scored.widths)

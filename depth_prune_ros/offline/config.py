@@ -71,6 +71,7 @@ class TrainConfig(_Strict):
     steps: int = Field(1000, ge=1)
     batch: int = Field(8, ge=1)
     learning_rate: float = Field(3e-4, gt=0)
+    final_rate: float = Field(0.0, ge=0, le=1, description='of learning_rate, at the last step')
     weight_decay: float = Field(1e-2, ge=0)
     gradient_norm: float = Field(1.0, gt=0)
     bf16: bool | Literal['auto'] = Field('auto', description='auto: where it is faster')

@@ -153,7 +153,7 @@ class Trainer:
     def _advance(self, batch: Batch) -> dict[str, float]:
         """Do one step: L_task (and L_distillation), gradients, masks, weights."""
         config = self._config
-        rate = learning_rate(self.step, config.steps, config.learning_rate)
+        rate = learning_rate(self.step, config.steps, config.learning_rate, config.final_rate)
         for group in self._optimiser.param_groups:
             group['lr'] = rate
         if self.masks is not None:
@@ -202,12 +202,17 @@ class Trainer:
         return Progress(self.step, self._config.steps, terms, rate, share, found)
 
 
-def learning_rate(step: int, steps: int, top: float) -> float:
-    """Return a cosine from ``top`` to 0, after a linear rise over the first 2 % of the steps."""
+def learning_rate(step: int, steps: int, top: float, final: float = 0.0) -> float:
+    """
+    Return a cosine from ``top`` down, after a linear rise over the first 2 % of the steps.
+
+    :param final: share of ``top`` that it ends at; a stage that is gone on with keeps it at 1
+    """
     rise = max(1, round(0.02 * steps))
     if step < rise:
         return top * (step + 1) / rise
-    return top * 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, steps - rise)))
+    down = 0.5 * (1 - math.cos(math.pi * (step - rise) / max(1, steps - rise)))
+    return top * (1 - (1 - final) * down)
 
 
 def validate(

@@ -95,6 +95,14 @@ def test_learning_rate_by_hand() -> None:
     assert 0 < rates[99] < 0.001
     assert all(b <= a for a, b in zip(rates[1:], rates[2:], strict=False))
     assert learning_rate(0, 1, 0.3) == pytest.approx(0.3)
+    # down to a share instead of 0: half-way between, and flat
+    assert learning_rate(51, 100, 1.0, 0.2) == pytest.approx(0.6)
+    assert [learning_rate(step, 100, 2.0, 1.0) for step in (1, 51, 99)] == [2.0, 2.0, 2.0]
+
+
+def test_a_stage_that_is_gone_on_with_keeps_its_rate(tmp_path: Path) -> None:
+    seen = _train(_config(3).model_copy(update={'final_rate': 1.0}), tmp_path)
+    assert [p.learning_rate for p in seen] == pytest.approx([3e-4] * 3)
 
 
 def test_every_step_is_reported(tmp_path: Path) -> None:
