@@ -141,8 +141,9 @@ def _make(
     folder = runs / run.name
     dense = Path(plan['dense'])
     seeded = config.model_dump() | {'seed': run.seed}
-    if run.method in plan['rounded']:
-        seeded['prune'] |= {'multiple': plan['multiples'][run.budget]}
+    for name, settings in plan['prune_of'].items():
+        if run.name.startswith(f'{run.network}-{name}'):
+            seeded['prune'] |= settings
     # fine-tuning goes on where choosing ends, and brings the learning rate down
     choosing = TrainConfig.model_validate(
         seeded | {'steps': plan['mask_steps'], 'final_rate': 1.0}

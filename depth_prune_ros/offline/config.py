@@ -46,7 +46,7 @@ class PruneConfig(_Strict):
     every: int = Field(5, ge=1, description='steps between two choices of filters')
     warmup: int = Field(40, ge=0, description='steps that only observe')
     memory: int = Field(60, ge=1, description='steps a score remembers')
-    curvature: float = Field(30.0, ge=0, description='weight of the second-order term')
+    curvature: float = Field(1000.0, ge=0, description='weight of the second-order term')
     margin: float = Field(0.2, ge=0, description='advantage of a filter that is in')
     saturation: float = Field(1.0, ge=0, description='filters of narrow groups are worth more')
     floor: float = Field(0.1, ge=0, le=1, description='smallest share of a group')

@@ -14,10 +14,10 @@ a score s_i:
 
 so a filter stays exactly while removing it would raise L_total. Scores decay towards zero, keep
 their relative size (no per-score normalisation), and go on being learned while a filter is out,
-so it can come back. h_i is seen only as a mean over images, which hides most of it: k makes up
-for that (against the loss measured with single filters removed, k = 30 gave the best ranking).
-A score says what one filter is worth beside all the others; when a choice removes many of a
-group at once, the rest has to do their work: p makes up for that. lambda is solved for at every
+so it can come back. h_i is seen only as a mean over images, which hides most of it, and it is
+all that grows with the number of filters that go together: k makes up for both (docs/results.md
+has what was measured). A score says what one filter is worth beside all the others; when many of
+its group go, the rest has to do their work: p makes up for that. lambda is solved for at every
 choice such that the cost follows a slow schedule to the budget.
 """
 
@@ -67,7 +67,7 @@ class Pressure:
     every: int = 5
     warmup: int = 40
     memory: int = 60
-    curvature: float = 30.0
+    curvature: float = 1000.0
     margin: float = 0.2
     saturation: float = 1.0
     floor: float = 0.1
