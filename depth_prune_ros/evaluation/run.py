@@ -55,7 +55,8 @@ def load_engines(models: Sequence[Path]) -> tuple[tuple[str, DepthEngine], ...]:
     Load model files for :class:`Job`; the shipped one where none is named.
 
     Each runs in one thread: :func:`evaluate_bags` predicts several frames at a time, which is
-    faster than several threads a frame. A file named twice is loaded once, so that both give the
+    faster than several threads a frame, and always computes the same bits, so that shards add up
+    to the very figures of one run. A file named twice is loaded once, so that both give the
     same figures to the last bit.
 
     :raises ModelError: a file that is missing or no model of ours
@@ -67,7 +68,7 @@ def load_engines(models: Sequence[Path]) -> tuple[tuple[str, DepthEngine], ...]:
     names: list[str] = []
     for path in models or [default_model()]:
         if path.resolve() not in loaded:
-            loaded[path.resolve()] = DepthEngine.load(path, threads=1)
+            loaded[path.resolve()] = DepthEngine.load(path, threads=1, repeatable=True)
         name = loaded[path.resolve()].card.name
         names.append(f'{name} ({len(names) + 1})' if name in names else name)
     paths = [path.resolve() for path in models or [default_model()]]
