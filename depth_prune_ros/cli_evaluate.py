@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from collections.abc import Sequence
 from pathlib import Path
+import time
 from typing import Annotated
 from typing import TYPE_CHECKING
 
 from depth_prune_ros.cli_terminal import bars
+from depth_prune_ros.cli_terminal import Progress
 from depth_prune_ros.cli_terminal import say
 from depth_prune_ros.cli_terminal import table
 from depth_prune_ros.core.errors import ConfigError
@@ -117,7 +120,7 @@ def _run(job: Job, shard: str, out: Path | None) -> None:
             job,
             shard=piece,
             on_frame=gallery if out else None,
-            progress=lambda done, total: progress('judging', done, total),
+            progress=_with_rate(progress),
         )
     print_results(results)
     title = f'Depth of {", ".join(bag.resolve().name for bag in job.bags)}'
@@ -125,6 +128,17 @@ def _run(job: Job, shard: str, out: Path | None) -> None:
         say(f'shard: {write_shard(out, results, gallery.shots(), title, piece)}')
     elif out:
         say(f'report: {write_report(out, results, gallery.shots(), title)}')
+
+
+def _with_rate(progress: Progress) -> Callable[[int, int], None]:
+    """Show beside the bar how many frames are judged a second."""
+    start = time.monotonic()
+
+    def step(done: int, total: int) -> None:
+        rate = done / max(time.monotonic() - start, 1e-9)
+        progress('judging', done, total, f'({rate:.1f} frames/s)')
+
+    return step
 
 
 def print_results(results: Sequence[Result]) -> None:

@@ -119,7 +119,9 @@ def judge(
     resized = resize_disparity(disparity, *truth.depth.shape).ravel()
     true, mine = truth.values, resized[truth.pixels]
     depth = judged_depth(true, mine, scale, rules)
-    unscaled = judged_depth(true, mine, scale, replace(rules, median_scaling=False))
+    unscaled = depth
+    if rules.median_scaling:
+        unscaled = judged_depth(true, mine, scale, replace(rules, median_scaling=False))
     result = FrameResult(
         stamp_ns=frame.stamp_ns,
         metrics=depth_metrics(true, depth),

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Iterator
 from collections.abc import Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from dataclasses import replace
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import cv2
 from depth_prune_ros.core.errors import BagError
 from depth_prune_ros.core.metrics import Protocol
 from depth_prune_ros.evaluation.evaluate import evaluate_frames
@@ -90,7 +93,17 @@ def evaluate_bags(
     :return: one result a model and topic, in this order
     :raises BagError: a bag that cannot be read, or no depth for its frames
     """
-    shard = Shard() if shard is None else shard
+    with _one_opencv_thread():
+        return _evaluate_all(job, shard or Shard(), on_frame, progress, workers or _processors())
+
+
+def _evaluate_all(
+    job: Job,
+    shard: Shard,
+    on_frame: OnFrame | None,
+    progress: Callable[[int, int], None] | None,
+    workers: int,
+) -> tuple[Result, ...]:
     sources = [bag_frames(bag, job.ground_truth) for bag in job.bags]
     names = _bag_names(job.bags)
     first, end = shard.frames(sum(source.count for source in sources))
@@ -103,7 +116,7 @@ def evaluate_bags(
         whole = high == source.count
         part = Part(name, low, None if whole else high)
         watch = Watch(on_frame, _shifted(progress, done, end - first))
-        found.append(_evaluate_bag(job, bag, source, part, watch, workers or _processors()))
+        found.append(_evaluate_bag(job, bag, source, part, watch, workers))
         done += high - low
     if not found:
         msg = (
@@ -128,6 +141,17 @@ def _evaluate_bag(
         text = str(error)
         raise BagError(text if str(bag) in text else f'{bag}: {text}') from error
     return tuple(replace(result, remarks=source.remarks) for result in results)
+
+
+@contextmanager
+def _one_opencv_thread() -> Iterator[None]:
+    """Keep OpenCV from splitting pictures up: the frames are spread over the processors."""
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before)
 
 
 def _shifted(
