@@ -144,7 +144,7 @@ def topic_predictor(
 
 class StampJoin:
     """
-    Finds the message of exactly a stamp in a topic that is read along, never as a whole.
+    Finds the message of exactly a stamp in a topic that is read along, never kept as a whole.
 
     Of several messages with one stamp the first counts.
     """
@@ -158,13 +158,13 @@ class StampJoin:
         self._count = 0
 
     def find(self, stamp_ns: int) -> Any | None:
-        """Return the message of this stamp, or None."""
+        """Return the message of this stamp, or None; each message once."""
         while stamp_ns not in self._kept and self._newest < stamp_ns + AHEAD_NS:
             found = next(self._messages, None)
             if found is None:
                 break
             self._keep(found)
-        return self._kept.get(stamp_ns)
+        return self._kept.pop(stamp_ns, None)
 
     def span(self) -> str:
         """Say which stamps there were."""

@@ -21,7 +21,7 @@ import numpy as np
 METRICS = tuple(f.name for f in fields(DepthMetrics))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Sums:
     """
     Sums over the judged pixels of one part (a range of distances, a region of the image).
@@ -38,7 +38,7 @@ class Sums:
     log_ratio: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Detail:
     """
     What one frame says beyond its means.
@@ -62,7 +62,7 @@ class Detail:
     occluded: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class FrameResult:
     """
     One judged frame.

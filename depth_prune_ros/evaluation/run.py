@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     from depth_prune_ros.core.engine import DepthEngine
 
 
+# One reading thread keeps no more busy, and each has some frames of a few megabytes in memory.
+MOST_WORKERS = 8
+
+
 @dataclass(frozen=True)
 class Job:
     """
@@ -89,7 +93,7 @@ def evaluate_bags(
     """
     Judge everything of a job, or a shard of it: a run of consecutive frames over all bags.
 
-    :param workers: frames predicted at a time; by default one a processor
+    :param workers: frames predicted at a time; by default one a processor, at most MOST_WORKERS
     :return: one result a model and topic, in this order
     :raises BagError: a bag that cannot be read, or no depth for its frames
     """
@@ -173,4 +177,4 @@ def _bag_names(bags: Sequence[Path]) -> list[str]:
 
 
 def _processors() -> int:
-    return len(os.sched_getaffinity(0))
+    return min(len(os.sched_getaffinity(0)), MOST_WORKERS)
