@@ -28,6 +28,8 @@ import pytest
 Float = NDArray[np.float32]
 BASELINE_M, FX_OVER_WIDTH = 0.5, 0.6
 HEIGHT, WIDTH = 12, 20
+# 1 mm as the arrays have it: a float32 of exactly that is not beyond it
+LOWEST = float(np.float32(1e-3))
 
 
 def naive_frame(gt: Float, disparity: Float, rules: Protocol) -> dict[str, float] | None:
@@ -40,14 +42,14 @@ def naive_frame(gt: Float, disparity: Float, rules: Protocol) -> dict[str, float
             if rules.crop and not (top <= v < bottom and left <= u < right):
                 continue
             d = float(gt[v, u])
-            if not math.isnan(d) and rules.min_depth_m < d < rules.max_depth_m:
+            if not math.isnan(d) and LOWEST < d < rules.max_depth_m:
                 pairs.append((d, BASELINE_M * FX_OVER_WIDTH / float(disparity[v, u])))
     if not pairs:
         return None
     scale = 1.0
     if rules.median_scaling:
         scale = middle([d for d, _ in pairs]) / middle([p for _, p in pairs])
-    sums = dict.fromkeys(('abs_rel', 'sq_rel', 'rmse', 'rmse_log', 'a1', 'a2', 'a3'), 0.0)
+    sums = dict.fromkeys(('abs_rel', 'sq_rel', 'rmse', 'rmse_log'), 0.0)
     for d, raw in pairs:
         p = min(max(raw * scale, rules.min_depth_m), rules.max_depth_m)
         sums['abs_rel'] += abs(d - p) / d
@@ -55,7 +57,10 @@ def naive_frame(gt: Float, disparity: Float, rules: Protocol) -> dict[str, float
         sums['rmse'] += (d - p) ** 2
         sums['rmse_log'] += (math.log(d) - math.log(p)) ** 2
         for power in (1, 2, 3):
-            sums[f'a{power}'] += max(d / p, p / d) < 1.25**power
+            # float32 may move a ratio across a threshold: between these two lies the truth
+            for end, slack in (('', -1e-5), ('+', 1e-5)):
+                key = f'a{power}{end}'
+                sums[key] = sums.get(key, 0) + (max(d / p, p / d) < 1.25**power * (1 + slack))
     means = {key: value / len(pairs) for key, value in sums.items()}
     return {key: math.sqrt(m) if key.startswith('rmse') else m for key, m in means.items()}
 
@@ -90,9 +95,9 @@ def test_a_frame_agrees_with_the_naive_loops(
         assert found is expected
         return
     figures = asdict(found)
-    # A ratio that float32 moves across a threshold counts on the other side: at most one or two.
     for key in ('a1', 'a2', 'a3'):
-        assert figures.pop(key) == pytest.approx(expected.pop(key), abs=0.05)
+        low, high = expected.pop(key), expected.pop(f'{key}+')
+        assert low - 1e-9 <= figures.pop(key) <= high + 1e-9
     assert figures == pytest.approx(expected, rel=2e-4, abs=1e-5)
 
 
