@@ -51,7 +51,7 @@ def run_demo(
     from depth_prune_ros.core.models import default_model
     from depth_prune_ros.evaluation.evaluate import evaluate_depth_topic
     from depth_prune_ros.evaluation.evaluate import read_depth_topic
-    from depth_prune_ros.evaluation.pictures import Gallery
+    from depth_prune_ros.evaluation.gallery import Gallery
     from depth_prune_ros.evaluation.report import write_report
     from depth_prune_ros.ros.replay import replay
 
@@ -72,7 +72,7 @@ def run_demo(
         frames_in=played.frames_in,
         frames_out=played.frames_out,
     )
-    page = write_report(out, result, gallery.shots(), f'Depth of {source.name} by {card.name}')
+    page = write_report(out, [result], gallery.shots(), f'Depth of {source.name} by {card.name}')
     return DemoResult(result, page, recorded)
 
 

@@ -24,6 +24,7 @@ COMMANDS = (
     ('compact',),
     ('export',),
     ('evaluate',),
+    ('merge',),
     ('inspect',),
     ('quantize',),
     ('demo',),

@@ -116,16 +116,15 @@ def points_to_depth(points: Float, cam_T_points: NDArray[np.float64], camera: In
     :param camera: the camera they are seen by
     :return: [height, width] float32 metres, NaN where no point lands; the nearest point wins
     """
-    depth = np.full(camera.height * camera.width, np.nan, np.float32)
+    depth = np.full(camera.height * camera.width, np.inf, np.float32)
     xyz = points.astype(np.float64) @ cam_T_points[:3, :3].T + cam_T_points[:3, 3]
-    xyz = xyz[np.isfinite(xyz).all(axis=1) & (xyz[:, 2] > 0.1)]
+    xyz = xyz[np.isfinite(xyz[:, 0] + xyz[:, 1] + xyz[:, 2]) & (xyz[:, 2] > 0.1)]
     u = np.rint(xyz[:, 0] / xyz[:, 2] * camera.fx + camera.cx)
     v = np.rint(xyz[:, 1] / xyz[:, 2] * camera.fy + camera.cy)
     inside = (u >= 0) & (u < camera.width) & (v >= 0) & (v < camera.height)
     index = (v[inside] * camera.width + u[inside]).astype(np.int64)
-    z = xyz[inside, 2].astype(np.float32)
-    far_first = np.argsort(-z, kind='stable')
-    depth[index[far_first]] = z[far_first]
+    np.minimum.at(depth, index, xyz[inside, 2].astype(np.float32))
+    depth[np.isinf(depth)] = np.nan
     return depth.reshape(camera.height, camera.width)
 
 

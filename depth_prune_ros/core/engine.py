@@ -51,7 +51,13 @@ class DepthEngine:
 
     @classmethod
     def load(
-        cls, path: Path | str, *, threads: int = 0, sha256: str = '', provider: str = 'cpu'
+        cls,
+        path: Path | str,
+        *,
+        threads: int = 0,
+        sha256: str = '',
+        provider: str = 'cpu',
+        repeatable: bool = False,
     ) -> DepthEngine:
         """
         Load a model file and check it against its card.
@@ -60,6 +66,8 @@ class DepthEngine:
         :param threads: threads of one inference; 0 leaves it to onnxruntime
         :param sha256: hex digest the file must have; empty accepts any
         :param provider: what computes: a key of PROVIDERS, or auto for the first that works
+        :param repeatable: compute the same bits each time the file is loaded on a computer; else
+            the faster way is measured and taken, and the two differ in the last digits
         :raises ModelError: missing, not ONNX, no card, or input and output other than the card's
         :raises ConfigError: a provider that this onnxruntime does not have or cannot start
         """
@@ -83,7 +91,7 @@ class DepthEngine:
             msg = f'{path}: {error}'
             raise ModelError(msg) from error
         _check_signature(path, session, card)
-        if session.get_providers()[0] == PROVIDERS['cpu']:
+        if session.get_providers()[0] == PROVIDERS['cpu'] and not repeatable:
             session = _faster(session, _session(path, threads, _LEVELS[1]))
         return cls(session, card, digest)
 

@@ -1,15 +1,19 @@
 """
-Depth metrics, crops and caps, each defined here and nowhere else.
+Depth metrics, crops, caps and switches, each defined here and nowhere else.
 
 The seven depth metrics are those of Eigen, Puhrsch, Fergus (NIPS 2014), the crop is that of
-Garg et al. (ECCV 2016), D1-all is that of KITTI 2015 (Menze, Geiger, CVPR 2015).
+Garg et al. (ECCV 2016), D1-all is that of KITTI 2015 (Menze, Geiger, CVPR 2015), flip
+post-processing is that of Godard et al. (CVPR 2017), median scaling that of Zhou et al. (CVPR
+2017). Which lidar points a camera cannot see is said in :mod:`depth_prune_ros.core.occlusion`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from collections.abc import Sequence
 from dataclasses import asdict
 from dataclasses import dataclass
+from dataclasses import replace
 from typing import Literal
 
 import cv2
@@ -62,7 +66,14 @@ class Protocol:
     :param min_depth_m: only ground truth beyond this counts; predictions are raised to it
     :param max_depth_m: only ground truth nearer than this counts; predictions are capped to it
     :param crop: 'garg' or None for the whole image
-    :param median_scaling: multiply each prediction by median(truth) / median(prediction)
+    :param median_scaling: multiply each prediction by median(truth) / median(prediction) over
+        the pixels that count (Zhou et al. 2017): judges the shape of the depth, not its scale
+    :param known_baseline: multiply each prediction by (the bag's stereo baseline) / (the one the
+        network was trained with): reads the network's disparity as that of the stereo camera at
+        hand, as Monodepth's evaluation does; without it the training baseline makes the metres
+    :param flip: :func:`flip_post_process` the disparities of the image and of its mirror image
+    :param drop_occluded: leave out lidar points that the camera does not see
+    :param needs_disparity: judge only with a stereo baseline, which D1-all is defined by
     """
 
     name: str
@@ -70,12 +81,23 @@ class Protocol:
     max_depth_m: float = 80.0
     crop: Literal['garg'] | None = None
     median_scaling: bool = False
+    known_baseline: bool = False
+    flip: bool = False
+    drop_occluded: bool = False
+    needs_disparity: bool = False
 
 
 EIGEN = Protocol('eigen', crop='garg')
 EIGEN_50 = Protocol('eigen_50', max_depth_m=50.0, crop='garg')
+# For KITTI's accumulated depth (Uhrig et al., 3DV 2017), which has no points on the bonnet.
+EIGEN_BENCHMARK = Protocol('eigen-benchmark')
+# The 200 training images of KITTI 2015, as Godard et al. judge them: every pixel up to 80 m.
+KITTI_2015 = Protocol('kitti2015', needs_disparity=True)
 PLAIN = Protocol('plain')
-PROTOCOLS = {p.name: p for p in (EIGEN, EIGEN_50, PLAIN)}
+PROTOCOLS = {p.name: p for p in (EIGEN, EIGEN_50, EIGEN_BENCHMARK, KITTI_2015, PLAIN)}
+_OTHER_NAMES = {'eigen50': 'eigen_50', 'eigen_benchmark': 'eigen-benchmark'}
+# What a user calls the switches of a protocol.
+SWITCHES = ('median', 'baseline', 'flip', 'keep-occluded')
 
 
 def protocol(name: str) -> Protocol:
@@ -84,10 +106,31 @@ def protocol(name: str) -> Protocol:
 
     :raises ConfigError: no protocol has that name
     """
-    if name not in PROTOCOLS:
+    known = _OTHER_NAMES.get(name, name)
+    if known not in PROTOCOLS:
         msg = f'expected a protocol out of {", ".join(PROTOCOLS)}, found {name!r}'
         raise ConfigError(msg)
-    return PROTOCOLS[name]
+    return PROTOCOLS[known]
+
+
+def with_switches(rules: Protocol, switches: Collection[str]) -> Protocol:
+    """
+    Set a protocol's switches; what is not named is off, and occluded points are dropped.
+
+    :param switches: of SWITCHES
+    :raises ConfigError: no switch has that name
+    """
+    unknown = [name for name in switches if name not in SWITCHES]
+    if unknown:
+        msg = f'expected a switch out of {", ".join(SWITCHES)}, found {unknown[0]!r}'
+        raise ConfigError(msg)
+    return replace(
+        rules,
+        median_scaling='median' in switches,
+        known_baseline='baseline' in switches,
+        flip='flip' in switches,
+        drop_occluded='keep-occluded' not in switches,
+    )
 
 
 def crop_box(height: int, width: int, crop: Literal['garg'] | None) -> tuple[int, int, int, int]:
@@ -177,12 +220,47 @@ def evaluate_frame(
     mask = valid_pixels(gt, rules)
     if not mask.any():
         return None
-    resized = np.maximum(resize_disparity(disparity, *gt.shape)[mask], _INFINITELY_FAR)
-    depth = depth_from_disparity(resized, baseline_m, fx_over_width)
-    true = gt[mask]
+    resized = resize_disparity(disparity, *gt.shape)[mask]
+    depth = judged_depth(gt[mask], resized, baseline_m * fx_over_width, rules)
+    return depth_metrics(gt[mask], depth)
+
+
+def judged_depth(gt: Float, disparity: Float, baseline_fx: float, rules: Protocol) -> Float:
+    """
+    Turn the disparity of the pixels that count into the depth that is judged there.
+
+    :param gt: [N] metres, of the pixels that count
+    :param disparity: [N] fractions of the image width; not above 0 = infinitely far
+    :param baseline_fx: baseline in metres times focal length over width
+    :return: [N] metres: scaled where the protocol scales, then clipped to its range
+    """
+    depth = depth_from_disparity(np.maximum(disparity, _INFINITELY_FAR), baseline_fx, 1.0)
     if rules.median_scaling:
-        depth = depth * np.float32(np.median(true) / np.median(depth))
-    return depth_metrics(true, np.clip(depth, rules.min_depth_m, rules.max_depth_m))
+        depth = depth * np.float32(np.median(gt) / np.median(depth))
+    return np.clip(depth, rules.min_depth_m, rules.max_depth_m)
+
+
+def flip_post_process(disparity: Float, mirrored: Float) -> Float:
+    """
+    Join the disparities of an image and of its mirror image, as Godard et al. (section 3.4) do.
+
+    A network trained on left images does not know what lies behind the left edges of things, nor
+    beyond the image's left border; in the mirror image these are right edges. With x from 0 to 1
+    across the image, l = the disparity, r = the mirrored one turned back:
+    left(x) = 1 - clip(20 (x - 0.05), 0, 1) and right(x) = left(1 - x);
+    result = right * l + left * r + (1 - left - right) * (l + r) / 2:
+    the mean but for ramps from 5 to 10 % off both borders, the mirrored one at the left border,
+    the plain one at the right (their post_process_disparity).
+
+    :param disparity: [h, w] of the image
+    :param mirrored: [h, w] of the mirror image, as the network gave it, not turned back
+    """
+    back = mirrored[:, ::-1]
+    x = np.linspace(0.0, 1.0, disparity.shape[1])
+    left = 1.0 - np.clip(20.0 * (x - 0.05), 0.0, 1.0)
+    right = left[::-1]
+    joined = right * disparity + left * back + (1.0 - left - right) * 0.5 * (disparity + back)
+    return np.asarray(joined, np.float32)
 
 
 def d1_all(gt_disparity_px: Float, disparity_px: Float) -> float | None:

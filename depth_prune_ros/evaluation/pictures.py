@@ -167,46 +167,6 @@ def panel_shape(image: Bytes) -> tuple[int, int]:
     return max(1, round(image.shape[0] * PANEL_WIDTH / image.shape[1])), PANEL_WIDTH
 
 
-@dataclass(frozen=True)
-class Shot:
-    """A strip and the header stamp of the frame it shows."""
-
-    stamp_ns: int
-    picture: Bytes
-
-
-class Gallery:
-    """
-    Collects a few evenly spaced strips out of any number of frames, seen one at a time.
-
-    Used as the `on_frame` of an evaluation. It takes every frame until twice the wanted number
-    is there, then drops every second one and takes only every second from then on, and so on:
-    neither the length of the bag nor more than these small pictures has to be kept.
-    """
-
-    def __init__(self, wanted: int = 6) -> None:
-        """Collect this many strips."""
-        self._wanted = max(1, wanted)
-        self._stride = 1
-        self._seen = 0
-        self._shots: list[Shot] = []
-
-    def __call__(self, frame: Frame, depth: Float) -> None:
-        """Look at a frame and its predicted depth [h, w] in metres."""
-        if self._seen % self._stride == 0:
-            self._shots.append(Shot(frame.stamp_ns, frame_strip(frame, depth)))
-        self._seen += 1
-        if len(self._shots) > 2 * self._wanted:
-            del self._shots[1::2]
-            self._stride *= 2
-
-    def shots(self) -> tuple[Shot, ...]:
-        """Return the strips in order, at most as many as wanted."""
-        count = min(self._wanted, len(self._shots))
-        picks = np.rint(np.linspace(0, len(self._shots) - 1, count)).astype(int)
-        return tuple(self._shots[i] for i in picks)
-
-
 def frame_strip(frame: Frame, depth: Float) -> Bytes:
     """Draw the strip of a frame and its predicted depth [h, w] in metres."""
     if frame.depth is None:

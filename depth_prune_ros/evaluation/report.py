@@ -1,209 +1,200 @@
-"""A Result as rows for a terminal, as metrics.json, and as one HTML page with pictures."""
+"""Results as metrics.json, CSV files, and one HTML page with pictures."""
 
 from __future__ import annotations
 
 import base64
+from collections.abc import Iterable
+from collections.abc import Iterator
+from collections.abc import Mapping
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict
 from importlib.resources import files
 import json
-import math
 from pathlib import Path
+from typing import Any
 
 import cv2
-from depth_prune_ros.evaluation.evaluate import Result
-from depth_prune_ros.evaluation.pictures import Shot
+from depth_prune_ros.evaluation.breakdown import break_down
+from depth_prune_ros.evaluation.breakdown import Breakdown
+from depth_prune_ros.evaluation.breakdown import breakdown_to_json
+from depth_prune_ros.evaluation.breakdown import compare_results
+from depth_prune_ros.evaluation.gallery import Shot
+from depth_prune_ros.evaluation.notes import notes
+from depth_prune_ros.evaluation.pictures import WORST_ERROR
 from depth_prune_ros.evaluation.pictures import write_file
 from depth_prune_ros.evaluation.pictures import write_png
+from depth_prune_ros.evaluation.plots import Chart
+from depth_prune_ros.evaluation.plots import histogram
+from depth_prune_ros.evaluation.plots import over_distance
+from depth_prune_ros.evaluation.plots import over_time
+from depth_prune_ros.evaluation.results import Result
+from depth_prune_ros.evaluation.tables import frames_csv
+from depth_prune_ros.evaluation.tables import parts
+from depth_prune_ros.evaluation.tables import summary
+from depth_prune_ros.evaluation.tables import summary_csv
 import jinja2
+import numpy as np
+from numpy.typing import NDArray
 
 _PICTURE_BYTES = 4_000_000
 _QUALITIES = (88, 70, 50, 30)
-_PLOT_WIDTH, _PLOT_HEIGHT = 640, 180
-_LEFT, _RIGHT, _TOP, _BOTTOM = 48, 12, 12, 28
-
-
-@dataclass(frozen=True)
-class Row:
-    """
-    One figure of the summary.
-
-    :param name: what it is
-    :param value: formatted, with its unit
-    :param hint: what is good
-    """
-
-    name: str
-    value: str
-    hint: str = ''
-
-
-@dataclass(frozen=True)
-class Tick:
-    """A place on an axis, in the plot's pixels, and its label."""
-
-    at: float
-    label: str
-
-
-@dataclass(frozen=True)
-class Dot:
-    """One frame in a plot, in the plot's pixels, and what it says when pointed at."""
-
-    x: float
-    y: float
-    text: str
-
-
-@dataclass(frozen=True)
-class Plot:
-    """A figure over time, laid out for SVG."""
-
-    name: str
-    width: int
-    height: int
-    dots: tuple[Dot, ...]
-    x_ticks: tuple[Tick, ...]
-    y_ticks: tuple[Tick, ...]
-    mean: Tick
-
-
-def table(result: Result) -> tuple[Row, ...]:
-    """Return the summary, row by row, for whoever prints it."""
-    m = result.metrics
-    rows = [
-        Row('AbsRel', f'{m.abs_rel:.4f}', 'lower is better'),
-        Row('SqRel', f'{m.sq_rel:.3f} m', 'lower is better'),
-        Row('RMSE', f'{m.rmse:.3f} m', 'lower is better'),
-        Row('RMSElog', f'{m.rmse_log:.4f}', 'lower is better'),
-        Row('a1', f'{m.a1:.4f}', 'within a factor of 1.25; higher is better'),
-        Row('a2', f'{m.a2:.4f}', 'within 1.25^2'),
-        Row('a3', f'{m.a3:.4f}', 'within 1.25^3'),
-    ]
-    if result.d1_all is not None:
-        rows.append(Row('D1-all', f'{result.d1_all:.2f} %', 'disparity off by 3 px and 5 %'))
-    latency = result.latency_ms
-    return (
-        *rows,
-        Row('frames in / out', f'{result.frames_in} / {result.frames_out}', 'read / predicted'),
-        Row('frames judged', str(result.frames), 'those with ground truth'),
-        Row('latency p50 / p99', f'{_ms(latency["p50"])} / {_ms(latency["p99"])}', 'a frame'),
-        Row('protocol', result.protocol),
-        *_model_rows(result),
-    )
 
 
 def write_report(
-    folder: Path, result: Result, shots: Sequence[Shot], title: str = 'Depth evaluation'
+    folder: Path,
+    results: Sequence[Result],
+    shots: Sequence[Shot],
+    title: str = 'Depth evaluation',
+    extra: Mapping[str, Any] | None = None,
 ) -> Path:
     """
-    Write metrics.json, strip.png (the middle strip) and report.html.
+    Write metrics.json, frames.csv, summary.csv, strip.png (the middle strip) and report.html.
 
     The page needs nothing else: its pictures are inside, at a JPEG quality that keeps it
     below 5 MB; strips that do not fit even then are left out from the end.
 
+    :param results: of the same frames; the first one is what the others are compared with
+    :param extra: further keys of metrics.json
     :return: the page
     :raises ConfigError: the folder cannot be made or written
     """
-    page = _render(result, shots, title)
-    text = json.dumps(result.to_json(), indent=1, allow_nan=False) + '\n'
-    write_file(folder / 'metrics.json', text.encode())
+    page = _render(results, shots, title)
+    found = {**results_to_json(results), **(extra or {})}
+    write_file(folder / 'metrics.json', _lines(found).encode())
+    write_file(folder / 'frames.csv', frames_csv(results).encode())
+    write_file(folder / 'summary.csv', summary_csv(results).encode())
     if shots:
         write_png(folder / 'strip.png', shots[len(shots) // 2].picture)
     write_file(folder / 'report.html', page.encode())
     return folder / 'report.html'
 
 
-def plot(result: Result, key: str, name: str) -> Plot:
-    """
-    Lay one metric out over the time since the first judged frame.
-
-    :param key: a field of DepthMetrics
-    :param name: what the axis calls it
-    """
-    start = result.per_frame[0].stamp_ns
-    seconds = [(f.stamp_ns - start) / 1e9 for f in result.per_frame]
-    values = [float(getattr(f.metrics, key)) for f in result.per_frame]
-    ticks_x, ticks_y = _steps(max(seconds)), _steps(max(values))
-    right, top = max(max(seconds), 1e-9), ticks_y[-1]
-
-    def x(second: float) -> float:
-        return round(_LEFT + second / right * (_PLOT_WIDTH - _LEFT - _RIGHT), 1)
-
-    def y(value: float) -> float:
-        return round(_PLOT_HEIGHT - _BOTTOM - value / top * (_PLOT_HEIGHT - _TOP - _BOTTOM), 1)
-
-    mean = float(getattr(result.metrics, key))
-    return Plot(
-        name=name,
-        width=_PLOT_WIDTH,
-        height=_PLOT_HEIGHT,
-        dots=tuple(
-            Dot(x(s), y(v), f'{s:.2f} s: {v:.4g}') for s, v in zip(seconds, values, strict=True)
-        ),
-        x_ticks=tuple(Tick(x(s), f'{s:g} s') for s in ticks_x if s <= right),
-        y_ticks=tuple(Tick(y(v), f'{v:g}') for v in ticks_y),
-        mean=Tick(y(mean), f'mean {mean:.4g}'),
-    )
+def results_to_json(results: Sequence[Result]) -> dict[str, Any]:
+    """Return metrics.json: the first result, what is beyond its means, and the others."""
+    first = results[0]
+    found = _to_json(first)
+    if len(results) > 1:
+        found['compared'] = [
+            {
+                **_to_json(other),
+                'against_first': {
+                    key: asdict(value) for key, value in compare_results(first, other).items()
+                },
+            }
+            for other in results[1:]
+        ]
+    found['notes'] = list(notes(results))
+    return found
 
 
-def _steps(largest: float) -> list[float]:
-    """Return 0 and three to six round numbers up to the first that is not below `largest`."""
-    if not largest > 0:
-        return [0.0, 1.0]
-    raw = largest / 4
-    power = 10.0 ** math.floor(math.log10(raw))
-    step = next(f * power for f in (1, 2, 5, 10) if f * power >= raw * 0.999)
-    count = math.ceil(largest / step - 1e-9)
-    return [float(f'{i * step:.6g}') for i in range(count + 1)]
+def _to_json(result: Result) -> dict[str, Any]:
+    beyond = breakdown_to_json(break_down(result)) if result.frames else {}
+    return {**result.to_json(), **beyond}
 
 
-def _ms(value: float | None) -> str:
-    return 'not measured' if value is None else f'{value:.1f} ms'
+def _lines(found: Mapping[str, Any]) -> str:
+    """Write JSON with a key a line and a list's item a line: to be read and searched."""
+    rows = []
+    for key, value in found.items():
+        text = json.dumps(value, allow_nan=False)
+        if isinstance(value, list) and value and isinstance(value[0], dict):
+            items = ',\n  '.join(json.dumps(item, allow_nan=False) for item in value)
+            text = f'[\n  {items}\n ]'
+        rows.append(f' {json.dumps(key)}: {text}')
+    return '{\n' + ',\n'.join(rows) + '\n}\n'
 
 
-def _model_rows(result: Result) -> list[Row]:
-    card = result.model
-    if not card:
-        return [Row('model', 'unknown', 'depth as recorded')]
-    return [
-        Row('model', str(card['name'])),
-        Row('parameters', f'{card["parameters"] / 1e6:.3f} M'),
-        Row('MACs', f'{card["macs"] / 1e9:.3f} G', 'of one prediction'),
-    ]
-
-
-def _render(result: Result, shots: Sequence[Shot], title: str) -> str:
+def _render(results: Sequence[Result], shots: Sequence[Shot], title: str) -> str:
     source = files('depth_prune_ros.evaluation').joinpath('report.html.j2').read_text('utf-8')
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    start = result.per_frame[0].stamp_ns
+    judged = [(r.name, break_down(r)) for r in results if r.frames]
     return environment.from_string(source).render(
         title=title,
-        result=result,
-        rows=table(result),
-        plots=(plot(result, 'abs_rel', 'AbsRel'), plot(result, 'rmse', 'RMSE (m)')),
-        pictures=[
-            {'seconds': (shot.stamp_ns - start) / 1e9, 'stamp_ns': shot.stamp_ns, 'data': data}
-            for shot, data in zip(shots, _encoded(shots), strict=False)
-        ],
+        results=results,
+        names=[r.name or 'recorded depth' for r in results],
+        figures=list(_figures(results, judged)),
+        summary=summary(results),
+        notes=notes(results),
+        charts=_charts([r for r in results if r.frames], judged),
+        regions=list(_regions(judged)),
+        distance=parts(results, 'distance') if judged and judged[0][1].distance else None,
+        shots=list(_pictures(shots)),
     )
 
 
-def _encoded(shots: Sequence[Shot]) -> list[str]:
-    """Encode strips as base64 JPEG, at the best quality at which all of them fit the page."""
-    texts: list[str] = []
+def _figures(
+    results: Sequence[Result], judged: Sequence[tuple[str, Breakdown]]
+) -> Iterator[tuple[str, str, str]]:
+    """Yield the few figures on top: value, name, interval."""
+    if not judged:
+        return
+    found = judged[0][1].intervals
+    for key, name, form in (('abs_rel', 'AbsRel', '.4f'), ('rmse', 'RMSE, m', '.3f')):
+        one = found[key]
+        yield f'{one.value:{form}}', name, f'{one.low:{form}} to {one.high:{form}}'
+    yield (
+        f'{found["a1"].value:.1%}',
+        'within a factor of 1.25 (a1)',
+        (f'{found["a1"].low:.1%} to {found["a1"].high:.1%}'),
+    )
+    for other in results[1:2]:
+        compared = compare_results(results[0], other).get('abs_rel')
+        if compared:
+            yield (
+                compared.verdict,
+                f'{other.name} against {results[0].name}, AbsRel',
+                (f'{compared.difference.value:+.4f}, p {compared.p_value:.2g}'),
+            )
+
+
+def _charts(results: Sequence[Result], judged: Sequence[tuple[str, Breakdown]]) -> list[Chart]:
+    if not judged or not judged[0][1].distance:
+        return []
+    return [
+        over_distance(judged),
+        histogram(judged),
+        over_time(results, 'AbsRel over time', 'abs_rel'),
+        over_time(results, 'Scale over time: median of prediction / truth', 'scale'),
+    ]
+
+
+def _regions(judged: Sequence[tuple[str, Breakdown]]) -> Iterator[dict[str, Any]]:
+    """Yield a result's regions with the share of the worst colour that their error has."""
+    for name, one in judged:
+        errors = [part.abs_rel.value if part.abs_rel else None for part in one.regions]
+        cells = [
+            {
+                'text': '' if error is None else f'{error:.3f}',
+                'share': round(min((error or 0.0) / WORST_ERROR, 1.0), 3),
+                'title': f'{part.name}: {part.pixels} pixels',
+            }
+            for error, part in zip(errors, one.regions, strict=True)
+        ]
+        yield {'name': name, 'cells': cells}
+
+
+def _pictures(shots: Sequence[Shot]) -> Iterator[dict[str, Any]]:
+    """Yield the shots that fit the page, each with all its strips as base64 JPEG."""
+    strips = [[shot.picture, *shot.others] for shot in shots]
+    texts: list[list[str]] = []
     for quality in _QUALITIES:
-        texts = [_jpeg(shot, quality) for shot in shots]
-        if sum(map(len, texts)) <= _PICTURE_BYTES:
-            return texts
-    while sum(map(len, texts)) > _PICTURE_BYTES:
+        texts = [[_jpeg(picture, quality) for picture in row] for row in strips]
+        if _size(texts) <= _PICTURE_BYTES:
+            break
+    while _size(texts) > _PICTURE_BYTES:
         texts.pop()
-    return texts
+    for shot, data in zip(shots, texts, strict=False):
+        errors = ['not judged' if e is None else f'AbsRel {e:.4f}' for e in shot.abs_rel]
+        yield {'shot': shot, 'data': data, 'errors': errors}
 
 
-def _jpeg(shot: Shot, quality: int) -> str:
-    bgr = cv2.cvtColor(shot.picture, cv2.COLOR_RGB2BGR)
+def _size(texts: Iterable[Iterable[str]]) -> int:
+    return sum(len(text) for row in texts for text in row)
+
+
+def _jpeg(picture: NDArray[np.uint8], quality: int) -> str:
+    bgr = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
     _, data = cv2.imencode('.jpg', bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
     return base64.b64encode(data.tobytes()).decode()

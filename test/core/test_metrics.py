@@ -124,7 +124,11 @@ def test_protocols_by_name() -> None:
     assert protocol('eigen_50') is EIGEN_50
     assert EIGEN_50.max_depth_m == 50
     assert protocol('plain').crop is None
-    with pytest.raises(ConfigError, match="out of eigen, eigen_50, plain, found 'kitti'"):
+    assert protocol('eigen50') is EIGEN_50
+    assert protocol('eigen-benchmark') == Protocol('eigen-benchmark', 1e-3, 80)
+    assert protocol('kitti2015') == Protocol('kitti2015', 1e-3, 80, needs_disparity=True)
+    known = 'out of eigen, eigen_50, eigen-benchmark, kitti2015, plain'
+    with pytest.raises(ConfigError, match=f"{known}, found 'kitti'"):
         protocol('kitti')
 
 

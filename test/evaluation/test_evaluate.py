@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import replace
 import json
 from pathlib import Path
@@ -16,6 +18,8 @@ from depth_prune_ros.evaluation.evaluate import evaluate_depth_topic
 from depth_prune_ros.evaluation.evaluate import evaluate_model
 from depth_prune_ros.evaluation.evaluate import latency_percentiles
 from depth_prune_ros.evaluation.evaluate import read_depth_topic
+from depth_prune_ros.evaluation.judging import depth_image
+from depth_prune_ros.evaluation.judging import Judged
 from evaluation_scenes import BASELINE_M
 from evaluation_scenes import CARD
 from evaluation_scenes import depth_of
@@ -24,10 +28,7 @@ from evaluation_scenes import FX_OVER_WIDTH
 from evaluation_scenes import START_NS
 from evaluation_scenes import write_depth_bag
 import numpy as np
-from numpy.typing import NDArray
 import pytest
-
-Float = NDArray[np.float32]
 
 
 def test_model_on_frames_of_known_depth(red_engine: DepthEngine) -> None:
@@ -44,10 +45,11 @@ def test_model_on_frames_of_known_depth(red_engine: DepthEngine) -> None:
 def test_json_is_the_contract(red_engine: DepthEngine) -> None:
     result = evaluate_model([frame(0, 51, 15)], red_engine, EIGEN)
     found = json.loads(json.dumps(result.to_json(), allow_nan=False))
-    assert list(found) == ['frames', 'protocol', 'metrics', 'per_frame', 'latency_ms', 'model']
+    contract = ['frames', 'protocol', 'metrics', 'per_frame', 'latency_ms', 'model']
+    assert list(found)[:6] == contract
     keys = ['abs_rel', 'sq_rel', 'rmse', 'rmse_log', 'a1', 'a2', 'a3']
     assert list(found['metrics']) == keys
-    assert list(found['per_frame'][0]) == ['stamp_ns', 'pixels', *keys]
+    assert list(found['per_frame'][0])[:9] == ['stamp_ns', 'pixels', *keys]
     assert found['per_frame'][0]['stamp_ns'] == START_NS
     # rows 8..18, columns 1..37 of 20 x 40
     assert found['per_frame'][0]['pixels'] == (19 - 8) * (38 - 1)
@@ -69,7 +71,10 @@ def test_frames_without_ground_truth_are_seen_but_not_judged(red_engine: DepthEn
     seen: list[tuple[int, float]] = []
     steps: list[tuple[int, int]] = []
 
-    def look(one: Frame, depth: Float) -> None:
+    def look(one: Frame, judged: Sequence[Judged | None]) -> None:
+        (found,) = judged
+        assert found is not None
+        depth = depth_image(found)
         assert depth.shape == (CARD.input_height, CARD.input_width)
         seen.append((one.stamp_ns, float(depth[0, 0])))
 
@@ -91,22 +96,24 @@ def test_no_ground_truth_at_all(red_engine: DepthEngine) -> None:
         evaluate_model([frame(0, 51, None), frame(1, 51, 200)], red_engine, PLAIN)
 
 
-def test_frames_are_taken_one_at_a_time(red_engine: DepthEngine) -> None:
-    order: list[str] = []
+def test_frames_come_in_order_and_few_are_read_ahead(red_engine: DepthEngine) -> None:
+    read: list[int] = []
+    ahead: list[int] = []
 
-    def source() -> object:
-        for i in range(3):
-            order.append(f'read {i}')
+    def source() -> Iterator[Frame]:
+        for i in range(30):
+            read.append(i)
             yield frame(i)
 
-    frames = source()
-    evaluate_model(
-        frames,  # type: ignore[arg-type]
-        red_engine,
-        PLAIN,
-        on_frame=lambda one, _: order.append(f'done {(one.stamp_ns - START_NS) // 10**8}'),
-    )
-    assert order == ['read 0', 'done 0', 'read 1', 'done 1', 'read 2', 'done 2']
+    seen: list[int] = []
+
+    def look(one: Frame, _: Sequence[Judged | None]) -> None:
+        seen.append((one.stamp_ns - START_NS) // 10**8)
+        ahead.append(len(read) - len(seen))
+
+    evaluate_model(source(), red_engine, PLAIN, on_frame=look)
+    assert seen == list(range(30))
+    assert max(ahead) <= 4
 
 
 def test_recorded_depth_gives_the_model_s_figures(red_engine: DepthEngine) -> None:

@@ -12,12 +12,10 @@ from depth_prune_ros.evaluation.pictures import colour_depth
 from depth_prune_ros.evaluation.pictures import error_map
 from depth_prune_ros.evaluation.pictures import fit_sparse
 from depth_prune_ros.evaluation.pictures import frame_strip
-from depth_prune_ros.evaluation.pictures import Gallery
 from depth_prune_ros.evaluation.pictures import spread
 from depth_prune_ros.evaluation.pictures import strip
 from depth_prune_ros.evaluation.pictures import write_png
 from evaluation_scenes import frame
-from evaluation_scenes import START_NS
 import numpy as np
 from numpy.typing import NDArray
 import pytest
@@ -109,25 +107,6 @@ def test_strip_stacks_four_captioned_panels() -> None:
 def test_strip_without_ground_truth() -> None:
     found = frame_strip(frame(0, depth_m=None), np.full((8, 16), 20, np.float32))
     assert found.shape == (2 * (320 + 26), 640, 3)
-
-
-@pytest.mark.parametrize('count', [1, 3, 7, 50, 333])
-def test_gallery_is_evenly_spaced(count: int) -> None:
-    gallery = Gallery(wanted=4)
-    depth = np.full((2, 4), 20, np.float32)
-    for i in range(count):
-        gallery(frame(i), depth)
-    taken = [(shot.stamp_ns - START_NS) // 100_000_000 for shot in gallery.shots()]
-    assert len(taken) == min(count, 4)
-    assert taken[0] == 0
-    if count >= 7:
-        gaps = np.diff(taken)
-        assert gaps.min() >= gaps.max() / 2 > 0
-        assert taken[-1] >= count * 0.7
-
-
-def test_empty_gallery() -> None:
-    assert Gallery().shots() == ()
 
 
 def test_png_is_read_back(tmp_path: Path) -> None:

@@ -1,0 +1,159 @@
+"""One evaluation on many computers: what each leaves, and how that becomes one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import asdict
+from dataclasses import dataclass
+from dataclasses import replace
+import json
+from pathlib import Path
+from typing import Any
+
+import cv2
+from depth_prune_ros.core.errors import ConfigError
+from depth_prune_ros.evaluation.gallery import choose
+from depth_prune_ros.evaluation.gallery import Shot
+from depth_prune_ros.evaluation.pictures import write_file
+from depth_prune_ros.evaluation.pictures import write_png
+from depth_prune_ros.evaluation.results import joined
+from depth_prune_ros.evaluation.results import Result
+from depth_prune_ros.evaluation.results import result_from_json
+import numpy as np
+
+FILE = 'shard.json'
+_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One of `count` parts of the work, `number` counted from 1."""
+
+    number: int = 1
+    count: int = 1
+
+    def frames(self, total: int) -> tuple[int, int]:
+        """Return its first frame out of `total`, and the first that is no longer its own."""
+        return total * (self.number - 1) // self.count, total * self.number // self.count
+
+
+def parse_shard(text: str) -> Shard:
+    """
+    Read a shard such as 2/4.
+
+    :raises ConfigError: something else
+    """
+    number, _, count = text.partition('/')
+    valid = number.isdigit() and count.isdigit() and 1 <= int(number) <= int(count)
+    if not valid:
+        msg = f'expected a shard such as 1/4 (the first of four), found {text!r}'
+        raise ConfigError(msg)
+    return Shard(int(number), int(count))
+
+
+@dataclass(frozen=True)
+class Merged:
+    """One evaluation: its results, the frames to show, and what it is called."""
+
+    results: tuple[Result, ...]
+    shots: tuple[Shot, ...]
+    title: str
+
+
+def write_shard(
+    folder: Path, results: Sequence[Result], shots: Sequence[Shot], title: str, shard: Shard
+) -> Path:
+    """
+    Write what merge needs of a shard: shard.json and the pictures of the frames it may show.
+
+    :return: shard.json; written last, so that a folder with it is whole
+    :raises ConfigError: the folder cannot be made or written
+    """
+    rows = []
+    for number, shot in enumerate(shots):
+        names = [f'shot_{number}_{i}.png' for i in range(1 + len(shot.others))]
+        for name, picture in zip(names, (shot.picture, *shot.others), strict=True):
+            write_png(folder / name, picture)
+        about = {k: v for k, v in vars(shot).items() if k not in ('picture', 'others')}
+        rows.append({**about, 'pictures': names})
+    found = {
+        'version': _VERSION,
+        'shard': asdict(shard),
+        'title': title,
+        'results': [result.to_json() for result in results],
+        'shots': rows,
+    }
+    write_file(folder / FILE, (json.dumps(found, allow_nan=False) + '\n').encode())
+    return folder / FILE
+
+
+def merge_shards(folders: Sequence[Path]) -> Merged:
+    """
+    Put all shards of one evaluation together, in whatever order they are named.
+
+    Every figure is computed anew from the frames, and so is that of one run.
+
+    :raises ConfigError: a folder without a shard, one that is missing or there twice, or shards
+        of different evaluations
+    """
+    found = [_read(folder) for folder in folders]
+    _check(folders, found)
+    order = sorted(range(len(found)), key=lambda i: int(found[i]['shard']['number']))
+    parts = [[result_from_json(r) for r in found[i]['results']] for i in order]
+    results = tuple(joined(column) for column in zip(*parts, strict=True))
+    shots = [shot for i in order for shot in _shots(folders[i], found[i])]
+    return Merged(results, choose(shots, results[0]), found[0]['title'])
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    path = folder / FILE
+    try:
+        found = json.loads(path.read_text(encoding='utf-8'))
+    except (OSError, ValueError) as error:
+        msg = f'{path}: expected what depth-prune evaluate --shard writes, found: {error}'
+        raise ConfigError(msg) from error
+    if not isinstance(found, dict) or found.get('version') != _VERSION:
+        msg = f'{path}: expected a shard of version {_VERSION}, found another; evaluate it again'
+        raise ConfigError(msg)
+    return found
+
+
+def _check(folders: Sequence[Path], found: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse shards that are not the parts of one evaluation."""
+    for folder, one in zip(folders, found, strict=True):
+        if _identity(one) != _identity(found[0]):
+            msg = (
+                f'{folder}: expected a shard of the same bags, models, protocol and number of '
+                f'parts as {folders[0]}, found another evaluation'
+            )
+            raise ConfigError(msg)
+    count = int(found[0]['shard']['count'])
+    numbers = sorted(int(one['shard']['number']) for one in found)
+    if numbers != list(range(1, count + 1)):
+        seen = ', '.join(map(str, numbers))
+        msg = f'expected the shards 1 to {count}, each once, found {seen}'
+        raise ConfigError(msg)
+
+
+def _identity(found: Mapping[str, Any]) -> list[Any]:
+    results = [[r['name'], r['rules'], r['model']] for r in found['results']]
+    return [found['shard']['count'], found['title'], results]
+
+
+def _shots(folder: Path, found: Mapping[str, Any]) -> list[Shot]:
+    shots = []
+    for row in found['shots']:
+        about = {key: value for key, value in row.items() if key != 'pictures'}
+        pictures = [_read_picture(folder / name) for name in row['pictures']]
+        shot = Shot(**about, picture=pictures[0], others=tuple(pictures[1:]))
+        shots.append(replace(shot, abs_rel=tuple(shot.abs_rel)))
+    return shots
+
+
+def _read_picture(path: Path) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    bgr = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if bgr is None:
+        msg = f'{path}: expected a picture of the shard, found none; evaluate it again'
+        raise ConfigError(msg)
+    return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)

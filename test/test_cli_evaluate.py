@@ -1,0 +1,104 @@
+"""evaluate and merge as a user meets them: processes, their output, their files."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+import subprocess
+import sys
+
+from depth_prune_ros.bags.street import Street
+from depth_prune_ros.bags.street import street_to_bag
+import pytest
+from tiny_model import write_tiny_model
+
+STREET = Street(seed=2, frames=5, width=128, height=64)
+EXACT = '/kitti/camera_color_left/depth'
+
+
+def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run depth-prune in a process of its own."""
+    command = [sys.executable, '-m', 'depth_prune_ros.cli', *map(str, arguments)]
+    environment = {**os.environ, 'COLUMNS': '200'}
+    return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+
+
+@pytest.fixture(scope='module')
+def street(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a bag of a small street with exact depth."""
+    bag = tmp_path_factory.mktemp('bags') / 'street'
+    street_to_bag(bag, STREET)
+    return bag
+
+
+@pytest.fixture(scope='module')
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a small model file."""
+    return write_tiny_model(tmp_path_factory.mktemp('model') / 'tiny.onnx')
+
+
+def test_a_model_beside_exact_depth(street: Path, model: Path, tmp_path: Path) -> None:
+    out = tmp_path / 'out'
+    done = run('evaluate', street, '--model', model, '--depth-topic', EXACT, '--out', out)
+    assert done.returncode == 0, done.stderr
+    found = json.loads((out / 'metrics.json').read_text())
+    (exact,) = found['compared']
+    assert (found['name'], exact['name']) == ('tiny', EXACT)
+    assert exact['metrics']['abs_rel'] < 0.01 < found['metrics']['abs_rel']
+    assert 'over 60 m' in done.stdout
+    assert f'{found["metrics"]["abs_rel"]:.4f} [' in done.stdout
+    assert sorted(p.name for p in out.iterdir()) == [
+        'frames.csv',
+        'metrics.json',
+        'report.html',
+        'strip.png',
+        'summary.csv',
+    ]
+
+
+def test_shards_of_processes_merge_to_one_run(street: Path, model: Path, tmp_path: Path) -> None:
+    options = (street, '--model', model, '--protocol', 'eigen50', '--switch', 'median')
+    for number in (1, 2):
+        shard = ('--shard', f'{number}/2', '--out', tmp_path / str(number))
+        assert run('evaluate', *options, *shard).returncode == 0
+    done = run('merge', tmp_path / '2', tmp_path / '1', '--out', tmp_path / 'merged')
+    assert done.returncode == 0, done.stderr
+    whole = run('evaluate', *options, '--out', tmp_path / 'whole')
+    assert whole.returncode == 0, whole.stderr
+    merged, single = (
+        json.loads((tmp_path / name / 'metrics.json').read_text()) for name in ('merged', 'whole')
+    )
+    for clocked in ('latency_ms', 'latencies_ms'):
+        assert merged.pop(clocked) is not None
+        assert single.pop(clocked) is not None
+    assert merged == single
+    assert merged['protocol'] == 'eigen_50'
+    assert merged['rules']['median_scaling'] is True
+
+
+def test_wrong_options_are_one_line_each(street: Path, model: Path, tmp_path: Path) -> None:
+    wrong = {
+        ('--shard', '1/2'): 'expected --out FOLDER for shard 1/2',
+        ('--switch', 'scale'): "found 'scale'",
+        ('--ground-truth', '/nowhere'): "found '/nowhere'",
+    }
+    for options, text in wrong.items():
+        done = run('evaluate', street, '--model', model, *options)
+        assert done.returncode == 1
+        assert done.stderr.count('\n') == 1
+        assert text in done.stderr
+    assert 'shard.json: expected what' in run('merge', tmp_path, '--out', tmp_path).stderr
+
+
+def test_ground_truth_is_what_is_asked_for(street: Path, model: Path, tmp_path: Path) -> None:
+    empty = tmp_path / 'truth'
+    empty.mkdir()
+    refused = run('evaluate', street, '--model', model, '--ground-truth', empty)
+    assert refused.returncode == 1
+    assert 'one PNG for each of the 5 frames' in refused.stderr
+    out = tmp_path / 'out'
+    options = ('--protocol', 'plain', '--ground-truth', 'lidar', '--switch', 'keep-occluded')
+    done = run('evaluate', street, '--model', model, *options, '--out', out)
+    assert done.returncode == 0, done.stderr
+    assert json.loads((out / 'metrics.json').read_text())['frames'] == 5
