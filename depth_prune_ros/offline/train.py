@@ -23,7 +23,7 @@ from depth_prune_ros.offline import checkpoint as checkpoints
 from depth_prune_ros.offline.checkpoint import Checkpoint
 from depth_prune_ros.offline.config import TrainConfig
 from depth_prune_ros.offline.dataset import Dataset
-from depth_prune_ros.offline.losses import Batch
+from depth_prune_ros.offline.dataset import TrainingBatch
 from depth_prune_ros.offline.losses import depth_loss
 from depth_prune_ros.offline.losses import distillation
 from depth_prune_ros.offline.losses import Weights
@@ -144,13 +144,14 @@ class Trainer:
             card=self._card,
             weights=self.network.state_dict(),
             masks=self.masks.state() if self.masks is not None else {},
+            data_fingerprint=self._dataset.fingerprint,
         )
         return checkpoints.save(out, state, {'optimiser': self._optimiser.state_dict()})
 
-    def _batch(self, number: int) -> Batch:
+    def _batch(self, number: int) -> TrainingBatch:
         return self._dataset.batch(number, self._config.batch, self._config.seed)
 
-    def _advance(self, batch: Batch) -> dict[str, float]:
+    def _advance(self, batch: TrainingBatch) -> dict[str, float]:
         """Do one step: L_task (and L_distillation), gradients, masks, weights."""
         config = self._config
         rate = learning_rate(self.step, config.steps, config.learning_rate)
@@ -159,9 +160,9 @@ class Trainer:
         if self.masks is not None:
             self.masks.choose(self.step, config.steps)
         with torch.autocast('cpu', torch.bfloat16, enabled=self._bf16):
-            predictions = self.network(batch.left)
+            predictions = self.network(batch.image)
         terms = depth_loss(predictions, batch, self._weights)
-        total = terms['task'] + self._distil(batch.left, predictions, terms)
+        total = terms['task'] + self._distil(batch.image, predictions, terms)
         value = float(total.detach())
         if not math.isfinite(value):
             msg = f'expected a finite loss at step {self.step}, found {value}; lower learning_rate'

@@ -15,11 +15,11 @@ from depth_prune_ros.offline.config import TrainConfig
 from depth_prune_ros.offline.cost import Budget
 from depth_prune_ros.offline.cost import measures
 from depth_prune_ros.offline.dataset import Dataset
-from depth_prune_ros.offline.dataset import load_samples
 from depth_prune_ros.offline.masks import Masks
 from depth_prune_ros.offline.masks import Pressure
 from depth_prune_ros.offline.networks.base import DepthNetwork
 from depth_prune_ros.offline.networks.catalogue import build
+from depth_prune_ros.offline.samples import load_samples
 from depth_prune_ros.offline.train import learning_rate
 from depth_prune_ros.offline.train import Progress
 from depth_prune_ros.offline.train import Trainer
@@ -59,7 +59,7 @@ def _frames(count: int = 4, depth_m: float = 6.0) -> list[Frame]:
 
 
 def _dataset() -> Dataset:
-    samples = load_samples(_frames(), (HEIGHT, WIDTH), 0.5)
+    samples = list(load_samples(_frames(), (HEIGHT, WIDTH), 0.5))
     return Dataset({'bag': samples}, {}, (HEIGHT, WIDTH), 0.5, PLAIN)
 
 
