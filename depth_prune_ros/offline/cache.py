@@ -14,7 +14,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Iterator
-from collections.abc import Sequence
 from contextlib import contextmanager
 import errno
 import fcntl
@@ -25,7 +24,6 @@ import os
 from pathlib import Path
 import shutil
 from typing import Any
-from typing import overload
 
 import cv2
 from depth_prune_ros.bags.frames import read_frames
@@ -59,7 +57,7 @@ _PACKAGE = Path(__file__).resolve().parents[1]
 _DECODING = ('bags/*.py', 'core/images.py', 'core/camera.py', 'offline/samples.py')
 
 
-class CachedSamples(Sequence[Sample]):
+class CachedSamples:
     """The samples of one bag, read from the disk as they are asked for."""
 
     def __init__(self, folder: Path) -> None:
@@ -83,17 +81,13 @@ class CachedSamples(Sequence[Sample]):
         """Return the number of samples."""
         return len(self._rows)
 
-    @overload
-    def __getitem__(self, index: int) -> Sample: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[Sample]: ...
-    def __getitem__(self, index: int | slice) -> Sample | list[Sample]:
-        """Return a sample whose arrays lie in the memory map."""
-        if isinstance(index, slice):
-            return [self._sample(row) for row in self._rows[index]]
-        return self._sample(self._rows[index])
+    def __iter__(self) -> Iterator[Sample]:
+        """Yield the samples one by one."""
+        return (self[index] for index in range(len(self)))
 
-    def _sample(self, row: Any) -> Sample:
+    def __getitem__(self, index: int) -> Sample:
+        """Return a sample whose arrays lie in the memory map."""
+        row = self._rows[index]
         height, width = self._size
         pixels = height * width * 3
         start = int(row['offset'])

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Mapping
-from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from itertools import accumulate
@@ -23,6 +22,7 @@ from depth_prune_ros.offline.config import AugmentConfig
 from depth_prune_ros.offline.losses import Batch
 from depth_prune_ros.offline.samples import Array
 from depth_prune_ros.offline.samples import Sample
+from depth_prune_ros.offline.samples import Samples
 import numpy as np
 import torch
 
@@ -62,7 +62,7 @@ class Dataset:
 
     def __init__(
         self,
-        bags: Mapping[str, Sequence[Sample]],
+        bags: Mapping[str, Samples],
         shares: dict[str, float],
         size: tuple[int, int],
         baseline_m: float,

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
+from typing import Protocol
 
 from depth_prune_ros.bags.frames import Frame
 from depth_prune_ros.core.images import resize_image
@@ -38,6 +39,19 @@ class Sample:
     fx_over_width: float
     baseline_m: float
     stamp_ns: int = 0
+
+
+class Samples(Protocol):
+    """The samples of a bag: in memory, or read as they are asked for."""
+
+    def __len__(self) -> int:
+        """Return the number of samples."""
+
+    def __iter__(self) -> Iterator[Sample]:
+        """Yield the samples one by one."""
+
+    def __getitem__(self, index: int, /) -> Sample:
+        """Return one sample."""
 
 
 def to_sample(frame: Frame, size: tuple[int, int], baseline_m: float, seed: int) -> Sample | None:
