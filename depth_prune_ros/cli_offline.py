@@ -234,7 +234,7 @@ def _training(
 
     keep_freed_memory()
     settings = read_config(config, prune or {})
-    with bars() as progress:
+    with _stoppable(), bars() as progress:
         data = read_data(bags, val, settings, lambda name, n: progress(f'reading {name}', n, 0))
 
         def report(state: Progress) -> None:
@@ -245,3 +245,13 @@ def _training(
                 say(f'step {state.step}, {name}: AbsRel {m.abs_rel:.4f}, a1 {m.a1:.3f}{share}')
 
         yield settings, data, report
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """Say in one line how to go on after Ctrl-C or SIGTERM."""
+    try:
+        yield
+    except KeyboardInterrupt as stopped:
+        say(str(stopped) or 'stopped before the first step; the same command starts again')
+        raise typer.Exit(130) from None

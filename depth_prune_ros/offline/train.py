@@ -14,22 +14,22 @@ from typing import Any
 from depth_prune_ros.bags.frames import Frame
 from depth_prune_ros.core.errors import CheckpointError
 from depth_prune_ros.core.errors import TrainingError
-from depth_prune_ros.core.images import resize_image
 from depth_prune_ros.core.metrics import DepthMetrics
-from depth_prune_ros.core.metrics import EIGEN
-from depth_prune_ros.core.metrics import evaluate_frame
-from depth_prune_ros.core.metrics import mean_metrics
 from depth_prune_ros.offline import checkpoint as checkpoints
 from depth_prune_ros.offline.checkpoint import Checkpoint
 from depth_prune_ros.offline.config import TrainConfig
 from depth_prune_ros.offline.dataset import Dataset
 from depth_prune_ros.offline.dataset import TrainingBatch
+from depth_prune_ros.offline.guard import LossGuard
+from depth_prune_ros.offline.guard import StopRequest
 from depth_prune_ros.offline.losses import depth_loss
 from depth_prune_ros.offline.losses import distillation
 from depth_prune_ros.offline.losses import Weights
 from depth_prune_ros.offline.machine import bf16_is_faster
 from depth_prune_ros.offline.masks import Masks
 from depth_prune_ros.offline.networks.base import DepthNetwork
+from depth_prune_ros.offline.validation import validate
+from depth_prune_ros.offline.writer import CheckpointWriter
 import torch
 from torch import nn
 from torch import Tensor
@@ -48,6 +48,10 @@ class Progress:
 
 
 Report = Callable[[Progress], None]
+
+
+class _DivergenceError(TrainingError):
+    """A step whose loss or gradients are not usable."""
 
 
 class Trainer:
@@ -82,6 +86,7 @@ class Trainer:
             network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
         )
         self._bf16 = bf16_is_faster() if config.bf16 == 'auto' else config.bf16
+        self._guard = LossGuard(config.explosion)
         self.step = 0
 
     def resume(self, run: Path) -> bool:
@@ -89,14 +94,16 @@ class Trainer:
         Go on from the run's last checkpoint, if it has one.
 
         :return: whether it had
-        :raises CheckpointError: the checkpoint is of another network or of another stage
+        :raises CheckpointError: the checkpoint is of another network, stage or data
         """
         if not any(run.glob('step-*/checkpoint.json')):
             return False
         last = checkpoints.load(run)
         state = checkpoints.load_training(run)
-        ours = (self.network.name, self.network.widths, self.masks is not None, True)
-        found = (last.network, last.widths, bool(last.masks), bool(state))
+        data = self._dataset.fingerprint
+        ours = (self.network.name, self.network.widths, self.masks is not None, True, data)
+        trained = last.data_fingerprint or data  # not known in runs of version 0.1
+        found = (last.network, last.widths, bool(last.masks), bool(state), trained)
         if found != ours:
             msg = f'{run}: expected a run of this very training, found another; name another --out'
             raise CheckpointError(msg)
@@ -104,6 +111,10 @@ class Trainer:
         if self.masks is not None:
             self.masks.load(last.masks)
         self._optimiser.load_state_dict(state['optimiser'])
+        if 'loss' in state:
+            self._guard.load(state['loss'])
+            torch.set_rng_state(state['random'])
+            self._bf16 = state['bf16']
         self.step = last.step
         return True
 
@@ -114,13 +125,37 @@ class Trainer:
         :param out: the run's folder; a checkpoint in it is gone on from
         :param validation: bag -> frames with measured depth
         :return: the last checkpoint's folder
-        :raises TrainingError: the loss is not finite
+        :raises TrainingError: the loss is not finite, or explodes
+        :raises KeyboardInterrupt: asked to stop by a signal; a checkpoint is written
         """
+        stop = StopRequest()
+        with stop.listening(), CheckpointWriter(out) as writer:
+            try:
+                self._loop(validation, report, writer, stop)
+            except _DivergenceError as error:
+                writer.wait()
+                last = checkpoints.latest(out) if any(out.glob('step-*')) else 'none'
+                msg = f'{error}; last good checkpoint: {last}; lower learning_rate'
+                raise TrainingError(msg) from error
+            if self.step < self._config.steps:
+                writer.wait()
+                msg = f'{checkpoints.latest(out)}: stopped; the same command goes on from there'
+                raise KeyboardInterrupt(msg)
+        return checkpoints.latest(out)
+
+    def _loop(
+        self,
+        validation: Mapping[str, list[Frame]],
+        report: Report,
+        writer: CheckpointWriter,
+        stop: StopRequest,
+    ) -> None:
         config, steps = self._config, self._config.steps
         self.network.train()
         with ThreadPoolExecutor(1) as loader:
             coming = loader.submit(self._batch, self.step)
-            while self.step < steps:
+            stopping = False
+            while self.step < steps and not stopping:
                 batch = coming.result()
                 coming = loader.submit(self._batch, self.step + 1)
                 terms = self._advance(batch)
@@ -129,14 +164,13 @@ class Trainer:
                 if validation and (last or self.step % config.validate_every == 0):
                     found = self._validate(validation)
                     self._card['metrics'] = {name: asdict(m) for name, m in found.items()}
-                if last or self.step % config.checkpoint_every == 0:
-                    self.save(out)
+                stopping = stop.asked
+                if last or stopping or self.step % config.checkpoint_every == 0:
+                    writer.write(self._checkpoint(), self._state())
                 report(self._progress(terms, found))
-        return checkpoints.latest(out)
 
-    def save(self, out: Path) -> Path:
-        """Write a checkpoint of the present step."""
-        state = Checkpoint(
+    def _checkpoint(self) -> Checkpoint:
+        return Checkpoint(
             network=self.network.name,
             widths=self.network.widths,
             step=self.step,
@@ -146,7 +180,16 @@ class Trainer:
             masks=self.masks.state() if self.masks is not None else {},
             data_fingerprint=self._dataset.fingerprint,
         )
-        return checkpoints.save(out, state, {'optimiser': self._optimiser.state_dict()})
+
+    def _state(self) -> dict[str, Any]:
+        """Return what a training goes on from, beside the checkpoint proper."""
+        return {
+            'optimiser': self._optimiser.state_dict(),
+            'loss': self._guard.state(),
+            'random': torch.get_rng_state(),
+            # a choice made by the clock, and another one next time
+            'bf16': self._bf16,
+        }
 
     def _batch(self, number: int) -> TrainingBatch:
         return self._dataset.batch(number, self._config.batch, self._config.seed)
@@ -164,17 +207,23 @@ class Trainer:
         terms = depth_loss(predictions, batch, self._weights)
         total = terms['task'] + self._distil(batch.image, predictions, terms)
         value = float(total.detach())
-        if not math.isfinite(value):
-            msg = f'expected a finite loss at step {self.step}, found {value}; lower learning_rate'
-            raise TrainingError(msg)
         self._optimiser.zero_grad(set_to_none=True)
         total.backward()
+        norm = nn.utils.clip_grad_norm_(self.network.parameters(), config.gradient_norm)
+        self._check(value, float(norm))
         if self.masks is not None:
             self.masks.learn(value, len(batch.left))
-        nn.utils.clip_grad_norm_(self.network.parameters(), config.gradient_norm)
         self._optimiser.step()
         self.step += 1
         return {name: float(term.detach()) for name, term in terms.items()}
+
+    def _check(self, loss: float, gradient_norm: float) -> None:
+        """Stop before a bad step reaches weights, scores or checkpoints."""
+        fault = self._guard.fault(loss, gradient_norm)
+        if fault:
+            frames = self._dataset.frames(self.step, self._config.batch, self._config.seed)
+            msg = f'step {self.step}: {fault}; its frames: {", ".join(frames)}'
+            raise _DivergenceError(msg)
 
     def _distil(
         self, image: Tensor, predictions: list[Tensor], terms: dict[str, Tensor]
@@ -209,21 +258,3 @@ def learning_rate(step: int, steps: int, top: float) -> float:
     if step < rise:
         return top * (step + 1) / rise
     return top * 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, steps - rise)))
-
-
-def validate(
-    network: DepthNetwork, frames: list[Frame], size: tuple[int, int], baseline_m: float
-) -> DepthMetrics:
-    """Return the mean Eigen-protocol metrics of a network over frames with measured depth."""
-    rows: list[DepthMetrics] = []
-    for frame in frames:
-        if frame.depth is None:
-            continue
-        image = torch.tensor(resize_image(frame.left, size[1], size[0]))
-        with torch.no_grad():
-            disparity = network(image.permute(2, 0, 1)[None].float() / 255)[0][0, 0].numpy()
-        scale = frame.camera.fx_over_width
-        found = evaluate_frame(frame.depth, disparity, baseline_m, scale, EIGEN)
-        if found is not None:
-            rows.append(found)
-    return mean_metrics(rows)
