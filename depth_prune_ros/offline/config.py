@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated
 from typing import Any
 from typing import Literal
 
 from depth_prune_ros.core.errors import ConfigError
+from depth_prune_ros.offline.config_file import ConfigFile
+from depth_prune_ros.offline.config_file import explain
+from depth_prune_ros.offline.config_file import read_file
+from depth_prune_ros.offline.networks.catalogue import NETWORKS
 from pydantic import BaseModel
 from pydantic import ConfigDict
 from pydantic import Field
+from pydantic import field_validator
 from pydantic import ValidationError
-import yaml
+from pydantic import ValidationInfo
 
 
 class _Strict(BaseModel):
@@ -86,6 +92,32 @@ class TrainConfig(_Strict):
     augment: AugmentConfig = AugmentConfig()
     prune: PruneConfig = PruneConfig()
 
+    @field_validator('network')
+    @classmethod
+    def _is_known(cls, name: str) -> str:
+        if name not in NETWORKS:
+            nearest = get_close_matches(name, NETWORKS, 1, 0.0)[0]
+            msg = f'Input should be one of {", ".join(NETWORKS)}; nearest: {nearest}'
+            raise ValueError(msg)
+        return name
+
+    @field_validator('height', 'width')
+    @classmethod
+    def _is_multiple(cls, side: int, info: ValidationInfo) -> int:
+        network = NETWORKS.get(info.data.get('network', ''))
+        if network is not None and side % network.multiple:
+            msg = f'Input should be a multiple of {network.multiple} for {network.name}'
+            raise ValueError(msg)
+        return side
+
+    @field_validator('shares')
+    @classmethod
+    def _is_a_whole(cls, shares: dict[str, float]) -> dict[str, float]:
+        if sum(shares.values()) > 1 + 1e-9:
+            msg = 'Input should sum to 1 at most'
+            raise ValueError(msg)
+        return shares
+
 
 def read_config(path: Path | None, prune: Mapping[str, Any] | None = None) -> TrainConfig:
     """
@@ -94,30 +126,15 @@ def read_config(path: Path | None, prune: Mapping[str, Any] | None = None) -> Tr
     :param prune: values of the prune section that stand above the file's; None leaves one alone
     :raises ConfigError: no such file, not YAML, or a key or value that does not fit
     """
-    values = {} if path is None else _read_yaml(path)
+    file = ConfigFile({}, {}) if path is None else read_file(path)
+    values = dict(file.values)
     changes = {key: value for key, value in (prune or {}).items() if value is not None}
     section = values.get('prune') or {}
     if changes and isinstance(section, dict):
         values['prune'] = {**section, **changes}
+    own = {('prune', key) for key in changes}
+    lines = {key: line for key, line in file.lines.items() if key not in own}
     try:
         return TrainConfig.model_validate(values)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = '.'.join(map(str, first['loc']))
-        msg = f'{path or "options"}: {key}: {first["msg"]}, found {first["input"]!r}'
-        raise ConfigError(msg) from error
-
-
-def _read_yaml(path: Path) -> dict[str, Any]:
-    try:
-        values = yaml.safe_load(path.read_text()) or {}
-    except OSError as error:
-        msg = f'{path}: expected a configuration file, found: {error.strerror}'
-        raise ConfigError(msg) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        msg = f'{path}: expected YAML, found: {" ".join(str(error).split())}'
-        raise ConfigError(msg) from error
-    if not isinstance(values, dict):
-        msg = f'{path}: expected keys and values, found {values!r}'
-        raise ConfigError(msg)
-    return values
+        raise ConfigError(explain(error, TrainConfig, path, lines)) from error
