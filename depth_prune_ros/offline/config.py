@@ -86,6 +86,7 @@ class TrainConfig(_Strict):
     shares: dict[str, Annotated[float, Field(gt=0, le=1)]] = Field(
         default_factory=dict, description='bag name (street*) -> share of the samples'
     )
+    tensorboard: bool = Field(True, description='event files in the run, where it is installed')
     cache: str = Field('', description="folder of decoded frames; empty: in the user's cache")
     licence: str = Field('as the bags it was trained on', description='goes into the card')
     losses: LossConfig = LossConfig()

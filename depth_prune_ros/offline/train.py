@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from dataclasses import dataclass
+from dataclasses import field
+from dataclasses import replace
 import math
 from pathlib import Path
 from typing import Any
@@ -28,6 +30,8 @@ from depth_prune_ros.offline.losses import Weights
 from depth_prune_ros.offline.machine import bf16_is_faster
 from depth_prune_ros.offline.masks import Masks
 from depth_prune_ros.offline.networks.base import DepthNetwork
+from depth_prune_ros.offline.validation import Preview
+from depth_prune_ros.offline.validation import preview
 from depth_prune_ros.offline.validation import validate
 from depth_prune_ros.offline.writer import CheckpointWriter
 import torch
@@ -37,7 +41,15 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Progress:
-    """What a training reports after a step; validation maps a bag to its metrics."""
+    """
+    What a training reports after a step.
+
+    :param terms: of the loss, weighted, 'task' being their sum
+    :param share: present cost over the dense network's, in the budget's measure
+    :param validation: bag -> metrics, where the step was validated
+    :param widths: filters of each group that are in; empty without masks
+    :param previews: bag -> its first frame, where the step was validated
+    """
 
     step: int
     steps: int
@@ -45,6 +57,8 @@ class Progress:
     learning_rate: float
     share: float
     validation: dict[str, DepthMetrics]
+    widths: dict[str, int] = field(default_factory=dict)
+    previews: dict[str, Preview] = field(default_factory=dict)
 
 
 Report = Callable[[Progress], None]
@@ -159,15 +173,15 @@ class Trainer:
                 batch = coming.result()
                 coming = loader.submit(self._batch, self.step + 1)
                 terms = self._advance(batch)
-                found = {}
-                last = self.step == steps
+                last, progress = self.step == steps, self._progress(terms)
                 if validation and (last or self.step % config.validate_every == 0):
-                    found = self._validate(validation)
-                    self._card['metrics'] = {name: asdict(m) for name, m in found.items()}
+                    progress = self._validate(validation, progress)
+                    metrics = progress.validation.items()
+                    self._card['metrics'] = {name: asdict(m) for name, m in metrics}
                 stopping = stop.asked
                 if last or stopping or self.step % config.checkpoint_every == 0:
                     writer.write(self._checkpoint(), self._state())
-                report(self._progress(terms, found))
+                report(progress)
 
     def _checkpoint(self) -> Checkpoint:
         return Checkpoint(
@@ -236,20 +250,25 @@ class Trainer:
         terms['distillation'] = weight * distillation(predictions, wanted)
         return terms['distillation']
 
-    def _validate(self, validation: Mapping[str, list[Frame]]) -> dict[str, DepthMetrics]:
-        size = (self._config.height, self._config.width)
+    def _validate(self, validation: Mapping[str, list[Frame]], progress: Progress) -> Progress:
+        size, baseline_m = (self._config.height, self._config.width), self._config.baseline_m
         self.network.eval()
         found = {
-            name: validate(self.network, frames, size, self._config.baseline_m)
+            name: validate(self.network, frames, size, baseline_m)
+            for name, frames in validation.items()
+        }
+        previews = {
+            name: preview(self.network, frames[0], size, baseline_m)
             for name, frames in validation.items()
         }
         self.network.train()
-        return found
+        return replace(progress, validation=found, previews=previews)
 
-    def _progress(self, terms: dict[str, float], found: dict[str, DepthMetrics]) -> Progress:
+    def _progress(self, terms: dict[str, float]) -> Progress:
         rate = float(self._optimiser.param_groups[0]['lr'])
         share = self.masks.share() if self.masks is not None else 1.0
-        return Progress(self.step, self._config.steps, terms, rate, share, found)
+        widths = self.masks.widths if self.masks is not None else {}
+        return Progress(self.step, self._config.steps, terms, rate, share, {}, widths)
 
 
 def learning_rate(step: int, steps: int, top: float) -> float:

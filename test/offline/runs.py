@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+import os
 from pathlib import Path
 import subprocess
 import sys
@@ -25,6 +26,7 @@ CONFIG = {
     'batch': 2,
     'bf16': False,
     'checkpoint_every': 2,
+    'tensorboard': False,
     'prune': {'ramp': 0.9, 'every': 1, 'warmup': 1, 'memory': 4, 'floor_filters': 1},
 }
 
@@ -50,7 +52,9 @@ class Stage:
     def begin(self, out: Path, launcher: Sequence[str] = ()) -> subprocess.Popen[str]:
         """Start the stage in a process."""
         command = [sys.executable, *launcher, '-m', 'depth_prune_ros.cli', *self.arguments(out)]
-        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        alone = {**os.environ, 'OMP_NUM_THREADS': '1'}
+        pipes = {'stdout': subprocess.PIPE, 'stderr': subprocess.PIPE}
+        return subprocess.Popen(command, env=alone, text=True, **pipes)
 
     def finish(self, out: Path, launcher: Sequence[str] = ()) -> str:
         """Run the stage to its end and return what it printed."""
