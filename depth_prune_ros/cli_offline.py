@@ -23,8 +23,8 @@ import typer
 
 if TYPE_CHECKING:
     from depth_prune_ros.offline.config import TrainConfig
+    from depth_prune_ros.offline.progress import Progress
     from depth_prune_ros.offline.stages import Data
-    from depth_prune_ros.offline.train import Progress
 
 Config = Annotated[Path | None, typer.Option(help='YAML file, see config/; defaults without.')]
 Bags = Annotated[list[Path], typer.Option(help='Bag to learn from; repeat for more.')]
@@ -254,6 +254,7 @@ def _training(
     prune: Mapping[str, Any] | None = None,
 ) -> Iterator[tuple[TrainConfig, Data, Callable[[Progress], None]]]:
     """Read configuration (with changes to its prune section) and bags, and show the progress."""
+    from depth_prune_ros.offline import ranks
     from depth_prune_ros.offline.board import Board
     from depth_prune_ros.offline.config import read_config
     from depth_prune_ros.offline.machine import keep_freed_memory
@@ -262,7 +263,7 @@ def _training(
     keep_freed_memory()
     settings = read_config(config, prune or {})
     board = Board(out)
-    with stoppable(), bars() as progress:
+    with ranks.together(), stoppable(), bars() as progress:
         data = read_data(bags, val, settings, lambda name, n: progress(f'reading {name}', n, 0))
         show = training_line(progress, Pace(settings.batch))
 

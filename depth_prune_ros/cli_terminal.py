@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 import math
+import os
 import sys
 import time
 from typing import TYPE_CHECKING
@@ -15,15 +16,24 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
-    from depth_prune_ros.offline.train import Progress as TrainingProgress
+    from depth_prune_ros.offline.progress import Progress as TrainingProgress
 
 Progress = Callable[..., None]
 _EVERY_S = 10.0
+# of the processes that train together, the first one speaks
+_SPEAKS = os.environ.get('RANK', '0') == '0'
 
 
 def say(text: str) -> None:
     """Print a line."""
-    sys.stdout.write(f'{text}\n')
+    if _SPEAKS:
+        sys.stdout.write(f'{text}\n')
+
+
+def log(text: str) -> None:
+    """Print a line that is no result, on stderr."""
+    if _SPEAKS:
+        sys.stderr.write(f'{text}\n')
 
 
 def error_line(text: str) -> None:
@@ -53,7 +63,7 @@ def bars() -> Iterator[Progress]:
         TimeRemainingColumn(elapsed_when_finished=True),
     )
     tasks: dict[str, TaskID] = {}
-    shown = Bars(*columns, console=Console(stderr=True))
+    shown = Bars(*columns, console=Console(stderr=True), disable=not _SPEAKS)
 
     def progress(name: str, done: int, total: int, remark: str = '') -> None:
         if name not in tasks:
@@ -101,15 +111,19 @@ class Pace:
         if sys.stderr.isatty() or not (last or self._clock() - self._written_s > _EVERY_S):
             return
         self._written_s = self._clock()
-        sys.stderr.write(f'{line}\n')
+        log(line)
 
 
 def training_line(progress: Progress, pace: Pace) -> Callable[[TrainingProgress], None]:
     """Return what shows a training: a bar, or lines where there is no terminal."""
     abs_rel: float | None = None
+    speed = ''
 
     def show(state: TrainingProgress) -> None:
-        nonlocal abs_rel
+        nonlocal abs_rel, speed
+        if speed != state.speed:
+            speed = state.speed
+            log(speed)
         share = f', cost {state.share:.1%}' if state.share < 1 else ''
         if state.validation:
             errors = [metrics.abs_rel for metrics in state.validation.values()]
@@ -142,4 +156,5 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     shown = Table(*head, box=SIMPLE_HEAD)
     for row in rows:
         shown.add_row(*row)
-    Console().print(shown)
+    if _SPEAKS:
+        Console().print(shown)

@@ -11,7 +11,7 @@ from depth_prune_ros.core.camera import depth_from_disparity
 from depth_prune_ros.evaluation.pictures import error_map
 from depth_prune_ros.evaluation.pictures import fit_sparse
 from depth_prune_ros.evaluation.pictures import strip
-from depth_prune_ros.offline.train import Progress
+from depth_prune_ros.offline.progress import Progress
 from depth_prune_ros.offline.validation import Preview
 
 FOLDER = 'events'

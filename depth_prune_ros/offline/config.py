@@ -80,6 +80,7 @@ class TrainConfig(_Strict):
     gradient_norm: float = Field(1.0, gt=0)
     explosion: float = Field(20.0, gt=1, description='loss over its mean that stops the training')
     bf16: bool | Literal['auto'] = Field('auto', description='auto: where it is faster')
+    channels_last: bool | Literal['auto'] = Field('auto', description='auto: where it is faster')
     seed: int = Field(0, ge=0)
     checkpoint_every: int = Field(100, ge=1)
     validate_every: int = Field(200, ge=1)

@@ -18,6 +18,7 @@ from depth_prune_ros.core.errors import BagError
 from depth_prune_ros.core.errors import CheckpointError
 from depth_prune_ros.core.errors import ConfigError
 from depth_prune_ros.offline import checkpoint as checkpoints
+from depth_prune_ros.offline import ranks
 from depth_prune_ros.offline.cache import cached_samples
 from depth_prune_ros.offline.cache import CachedSamples
 from depth_prune_ros.offline.checkpoint import Checkpoint
@@ -36,7 +37,7 @@ from depth_prune_ros.offline.networks.base import DepthNetwork
 from depth_prune_ros.offline.networks.catalogue import build
 from depth_prune_ros.offline.networks.catalogue import load_imagenet
 from depth_prune_ros.offline.networks.mobilenet import MobileNetDepth
-from depth_prune_ros.offline.train import Report
+from depth_prune_ros.offline.progress import Report
 from depth_prune_ros.offline.train import Trainer
 import torch
 
@@ -71,7 +72,8 @@ def read_data(
             raise BagError(msg)
         progress = partial(reading, name)
         samples[name] = cached_samples(bag, size, config.baseline_m, progress, folder)
-    validation = {bag_name(bag): _validation_frames(bag, reading) for bag in val}
+    judging = val if ranks.rank() == 0 else ()
+    validation = {bag_name(bag): _validation_frames(bag, reading) for bag in judging}
     fingerprint = _fingerprint({name: found.fingerprint for name, found in samples.items()})
     dataset = Dataset(samples, config.shares, size, config.baseline_m, config.augment, fingerprint)
     return Data(dataset, validation)
@@ -165,8 +167,9 @@ def prune(
     trainer = Trainer(network, data.dataset, config, card=card, masks=masks, teacher=teacher)
     trainer.resume(out)
     last = trainer.run(out, data.validation, report)
-    if bench is not None:
+    if bench is not None and ranks.rank() == 0:
         record_latency(out, bench)
+    ranks.wait()
     return last
 
 

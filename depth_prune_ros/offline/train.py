@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
-from dataclasses import dataclass
-from dataclasses import field
 from dataclasses import replace
 import math
 from pathlib import Path
@@ -16,8 +14,8 @@ from typing import Any
 from depth_prune_ros.bags.frames import Frame
 from depth_prune_ros.core.errors import CheckpointError
 from depth_prune_ros.core.errors import TrainingError
-from depth_prune_ros.core.metrics import DepthMetrics
 from depth_prune_ros.offline import checkpoint as checkpoints
+from depth_prune_ros.offline import ranks
 from depth_prune_ros.offline.checkpoint import Checkpoint
 from depth_prune_ros.offline.config import TrainConfig
 from depth_prune_ros.offline.dataset import Dataset
@@ -27,41 +25,19 @@ from depth_prune_ros.offline.guard import StopRequest
 from depth_prune_ros.offline.losses import depth_loss
 from depth_prune_ros.offline.losses import distillation
 from depth_prune_ros.offline.losses import Weights
-from depth_prune_ros.offline.machine import bf16_is_faster
+from depth_prune_ros.offline.machine import fastest
+from depth_prune_ros.offline.machine import layout_of
+from depth_prune_ros.offline.machine import Speed
 from depth_prune_ros.offline.masks import Masks
 from depth_prune_ros.offline.networks.base import DepthNetwork
-from depth_prune_ros.offline.validation import Preview
+from depth_prune_ros.offline.progress import Progress
+from depth_prune_ros.offline.progress import Report
 from depth_prune_ros.offline.validation import preview
 from depth_prune_ros.offline.validation import validate
 from depth_prune_ros.offline.writer import CheckpointWriter
 import torch
 from torch import nn
 from torch import Tensor
-
-
-@dataclass(frozen=True)
-class Progress:
-    """
-    What a training reports after a step.
-
-    :param terms: of the loss, weighted, 'task' being their sum
-    :param share: present cost over the dense network's, in the budget's measure
-    :param validation: bag -> metrics, where the step was validated
-    :param widths: filters of each group that are in; empty without masks
-    :param previews: bag -> its first frame, where the step was validated
-    """
-
-    step: int
-    steps: int
-    terms: dict[str, float]
-    learning_rate: float
-    share: float
-    validation: dict[str, DepthMetrics]
-    widths: dict[str, int] = field(default_factory=dict)
-    previews: dict[str, Preview] = field(default_factory=dict)
-
-
-Report = Callable[[Progress], None]
 
 
 class _DivergenceError(TrainingError):
@@ -89,7 +65,7 @@ class Trainer:
         :param teacher: its disparities are distilled into the network where given
         """
         self.network = network
-        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        ranks.join_norms(network)
         self.masks = masks
         self._teacher = None if teacher is None else teacher.eval()
         self._dataset = dataset
@@ -99,7 +75,8 @@ class Trainer:
         self._optimiser = torch.optim.AdamW(
             network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
         )
-        self._bf16 = bf16_is_faster() if config.bf16 == 'auto' else config.bf16
+        ways = (config.bf16, config.channels_last)
+        self._use(fastest(*(None if way == 'auto' else way for way in ways)))
         self._guard = LossGuard(config.explosion)
         self.step = 0
 
@@ -128,7 +105,7 @@ class Trainer:
         if 'loss' in state:
             self._guard.load(state['loss'])
             torch.set_rng_state(state['random'])
-            self._bf16 = state['bf16']
+            self._use(Speed(**state['speed']))
         self.step = last.step
         return True
 
@@ -151,8 +128,9 @@ class Trainer:
                 last = checkpoints.latest(out) if any(out.glob('step-*')) else 'none'
                 msg = f'{error}; last good checkpoint: {last}; lower learning_rate'
                 raise TrainingError(msg) from error
+            writer.wait()
+            ranks.wait()
             if self.step < self._config.steps:
-                writer.wait()
                 msg = f'{checkpoints.latest(out)}: stopped; the same command goes on from there'
                 raise KeyboardInterrupt(msg)
         return checkpoints.latest(out)
@@ -165,6 +143,8 @@ class Trainer:
         stop: StopRequest,
     ) -> None:
         config, steps = self._config, self._config.steps
+        self._agree()
+        first = ranks.rank() == 0
         self.network.train()
         with ThreadPoolExecutor(1) as loader:
             coming = loader.submit(self._batch, self.step)
@@ -174,14 +154,37 @@ class Trainer:
                 coming = loader.submit(self._batch, self.step + 1)
                 terms = self._advance(batch)
                 last, progress = self.step == steps, self._progress(terms)
-                if validation and (last or self.step % config.validate_every == 0):
+                if first and validation and (last or self.step % config.validate_every == 0):
                     progress = self._validate(validation, progress)
                     metrics = progress.validation.items()
                     self._card['metrics'] = {name: asdict(m) for name, m in metrics}
-                stopping = stop.asked
-                if last or stopping or self.step % config.checkpoint_every == 0:
+                stopping = ranks.any_rank(stop.asked)
+                due = last or stopping or self.step % config.checkpoint_every == 0
+                if first and due:
                     writer.write(self._checkpoint(), self._state())
-                report(progress)
+                if first:
+                    report(progress)
+
+    def _use(self, speed: Speed) -> None:
+        self._speed = speed
+        layout = layout_of(speed.channels_last)
+        self.network.to(memory_format=layout)  # type: ignore[call-overload]
+
+    def _agree(self) -> None:
+        """
+        Have every rank start from the same network.
+
+        :raises TrainingError: a rank does not see the run's folder
+        """
+        steps = ranks.mean_of({'step': self.step})['step']
+        if steps != self.step:
+            msg = f'rank {ranks.rank()}: expected the run at its last checkpoint, found step '
+            raise TrainingError(f'{msg}{self.step}; keep the run where every machine sees it')
+        ranks.share(self.network.state_dict().values())
+        first = ranks.rank() == 0
+        bf16, last = self._speed.bf16, self._speed.channels_last
+        agreed = (ranks.any_rank(first and bf16), ranks.any_rank(first and last))
+        self._use(Speed(*agreed, self._speed.line))
 
     def _checkpoint(self) -> Checkpoint:
         return Checkpoint(
@@ -201,12 +204,13 @@ class Trainer:
             'optimiser': self._optimiser.state_dict(),
             'loss': self._guard.state(),
             'random': torch.get_rng_state(),
-            # a choice made by the clock, and another one next time
-            'bf16': self._bf16,
+            # a choice made by the clock, perhaps another one next time
+            'speed': asdict(self._speed),
         }
 
     def _batch(self, number: int) -> TrainingBatch:
-        return self._dataset.batch(number, self._config.batch, self._config.seed)
+        part = ranks.rank(), ranks.count()
+        return self._dataset.batch(number, self._config.batch, self._config.seed, part)
 
     def _advance(self, batch: TrainingBatch) -> dict[str, float]:
         """Do one step: L_task (and L_distillation), gradients, masks, weights."""
@@ -216,20 +220,30 @@ class Trainer:
             group['lr'] = rate
         if self.masks is not None:
             self.masks.choose(self.step, config.steps)
-        with torch.autocast('cpu', torch.bfloat16, enabled=self._bf16):
-            predictions = self.network(batch.image)
+            ranks.share(self.masks.masks.values())  # a latency is measured by each
+        image = batch.image.contiguous(memory_format=layout_of(self._speed.channels_last))
+        with torch.autocast('cpu', torch.bfloat16, enabled=self._speed.bf16):
+            predictions = self.network(image)
         terms = depth_loss(predictions, batch, self._weights)
-        total = terms['task'] + self._distil(batch.image, predictions, terms)
-        value = float(total.detach())
+        total = terms['task'] + self._distil(image, predictions, terms)
+        found = {name: float(term.detach()) for name, term in terms.items()}
+        found = ranks.mean_of({**found, '': float(total.detach())})
+        value = found.pop('')
         self._optimiser.zero_grad(set_to_none=True)
         total.backward()
+        ranks.average_gradients(self._learned())
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), config.gradient_norm)
         self._check(value, float(norm))
         if self.masks is not None:
-            self.masks.learn(value, len(batch.left))
+            self.masks.learn(value, len(batch.left) * ranks.count())
         self._optimiser.step()
         self.step += 1
-        return {name: float(term.detach()) for name, term in terms.items()}
+        return found
+
+    def _learned(self) -> Iterator[Tensor]:
+        yield from self.network.parameters()
+        if self.masks is not None:
+            yield from self.masks.masks.values()
 
     def _check(self, loss: float, gradient_norm: float) -> None:
         """Stop before a bad step reaches weights, scores or checkpoints."""
@@ -245,7 +259,7 @@ class Trainer:
         weight = self._config.losses.distillation
         if self._teacher is None or weight == 0:
             return image.new_zeros(())
-        with torch.no_grad(), torch.autocast('cpu', torch.bfloat16, enabled=self._bf16):
+        with torch.no_grad(), torch.autocast('cpu', torch.bfloat16, enabled=self._speed.bf16):
             wanted = self._teacher(image)
         terms['distillation'] = weight * distillation(predictions, wanted)
         return terms['distillation']
@@ -268,7 +282,8 @@ class Trainer:
         rate = float(self._optimiser.param_groups[0]['lr'])
         share = self.masks.share() if self.masks is not None else 1.0
         widths = self.masks.widths if self.masks is not None else {}
-        return Progress(self.step, self._config.steps, terms, rate, share, {}, widths)
+        done, line = (self.step, self._config.steps), self._speed.line
+        return Progress(*done, terms, rate, share, {}, widths, speed=line)
 
 
 def learning_rate(step: int, steps: int, top: float) -> float:

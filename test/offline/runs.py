@@ -25,6 +25,7 @@ CONFIG = {
     'steps': STEPS,
     'batch': 2,
     'bf16': False,
+    'channels_last': True,
     'checkpoint_every': 2,
     'tensorboard': False,
     'prune': {'ramp': 0.9, 'every': 1, 'warmup': 1, 'memory': 4, 'floor_filters': 1},

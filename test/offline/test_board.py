@@ -10,7 +10,7 @@ import cv2
 from depth_prune_ros.core.metrics import DepthMetrics
 from depth_prune_ros.offline.board import Board
 from depth_prune_ros.offline.board import FOLDER
-from depth_prune_ros.offline.train import Progress
+from depth_prune_ros.offline.progress import Progress
 from depth_prune_ros.offline.validation import Preview
 import numpy as np
 import pytest

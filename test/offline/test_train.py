@@ -21,9 +21,9 @@ from depth_prune_ros.offline.masks import Masks
 from depth_prune_ros.offline.masks import Pressure
 from depth_prune_ros.offline.networks.base import DepthNetwork
 from depth_prune_ros.offline.networks.catalogue import build
+from depth_prune_ros.offline.progress import Progress
 from depth_prune_ros.offline.samples import load_samples
 from depth_prune_ros.offline.train import learning_rate
-from depth_prune_ros.offline.train import Progress
 from depth_prune_ros.offline.train import Trainer
 from depth_prune_ros.offline.validation import validate
 import numpy as np
@@ -47,6 +47,7 @@ def _config(steps: int, **changes: object) -> TrainConfig:
         'steps': steps,
         'batch': 2,
         'bf16': False,
+        'channels_last': True,
         'checkpoint_every': 2,
         'augment': PLAIN,
     }
