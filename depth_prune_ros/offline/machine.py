@@ -53,6 +53,11 @@ class Speed:
     channels_last: bool
     line: str = ''
 
+    @property
+    def memory_format(self) -> torch.memory_format:
+        """Return torch's name of the layout."""
+        return torch.channels_last if self.channels_last else torch.contiguous_format
+
 
 def fastest(bf16: bool | None, channels_last: bool | None) -> Speed:
     """
@@ -77,15 +82,10 @@ def fastest(bf16: bool | None, channels_last: bool | None) -> Speed:
     return Speed(*chosen, f'computing in {_named(*chosen)}, the fastest here ({others})')
 
 
-def layout_of(channels_last: bool) -> torch.memory_format:
-    """Return torch's name of a layout."""
-    return torch.channels_last if channels_last else torch.contiguous_format
-
-
 def _seconds(bf16: bool, channels_last: bool) -> float:
     layers = [nn.Conv2d(32, 32, 3, padding=1), nn.Conv2d(32, 32, 3, padding=1, groups=32)]
     block = nn.Sequential(*layers, nn.Conv2d(32, 32, 1))
-    layout = layout_of(channels_last)
+    layout = Speed(bf16, channels_last).memory_format
     block.to(memory_format=layout)  # type: ignore[call-overload]
     image = torch.ones(1, 32, 64, 192).contiguous(memory_format=layout)
     found = []

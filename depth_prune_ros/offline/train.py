@@ -26,7 +26,6 @@ from depth_prune_ros.offline.losses import depth_loss
 from depth_prune_ros.offline.losses import distillation
 from depth_prune_ros.offline.losses import Weights
 from depth_prune_ros.offline.machine import fastest
-from depth_prune_ros.offline.machine import layout_of
 from depth_prune_ros.offline.machine import Speed
 from depth_prune_ros.offline.masks import Masks
 from depth_prune_ros.offline.networks.base import DepthNetwork
@@ -79,6 +78,7 @@ class Trainer:
         self._use(fastest(*(None if way == 'auto' else way for way in ways)))
         self._guard = LossGuard(config.explosion)
         self.step = 0
+        self.held_up_s = 0.0  # by checkpoints, in the last run
 
     def resume(self, run: Path) -> bool:
         """
@@ -129,6 +129,7 @@ class Trainer:
                 msg = f'{error}; last good checkpoint: {last}; lower learning_rate'
                 raise TrainingError(msg) from error
             writer.wait()
+            self.held_up_s = writer.held_up_s
             ranks.wait()
             if self.step < self._config.steps:
                 msg = f'{checkpoints.latest(out)}: stopped; the same command goes on from there'
@@ -166,9 +167,8 @@ class Trainer:
                     report(progress)
 
     def _use(self, speed: Speed) -> None:
-        self._speed = speed
-        layout = layout_of(speed.channels_last)
-        self.network.to(memory_format=layout)  # type: ignore[call-overload]
+        self.speed = speed
+        self.network.to(memory_format=speed.memory_format)  # type: ignore[call-overload]
 
     def _agree(self) -> None:
         """
@@ -182,9 +182,9 @@ class Trainer:
             raise TrainingError(f'{msg}{self.step}; keep the run where every machine sees it')
         ranks.share(self.network.state_dict().values())
         first = ranks.rank() == 0
-        bf16, last = self._speed.bf16, self._speed.channels_last
+        bf16, last = self.speed.bf16, self.speed.channels_last
         agreed = (ranks.any_rank(first and bf16), ranks.any_rank(first and last))
-        self._use(Speed(*agreed, self._speed.line))
+        self._use(Speed(*agreed, self.speed.line))
 
     def _checkpoint(self) -> Checkpoint:
         return Checkpoint(
@@ -205,7 +205,7 @@ class Trainer:
             'loss': self._guard.state(),
             'random': torch.get_rng_state(),
             # a choice made by the clock, perhaps another one next time
-            'speed': asdict(self._speed),
+            'speed': asdict(self.speed),
         }
 
     def _batch(self, number: int) -> TrainingBatch:
@@ -221,8 +221,8 @@ class Trainer:
         if self.masks is not None:
             self.masks.choose(self.step, config.steps)
             ranks.share(self.masks.masks.values())  # a latency is measured by each
-        image = batch.image.contiguous(memory_format=layout_of(self._speed.channels_last))
-        with torch.autocast('cpu', torch.bfloat16, enabled=self._speed.bf16):
+        image = batch.image.contiguous(memory_format=self.speed.memory_format)
+        with torch.autocast('cpu', torch.bfloat16, enabled=self.speed.bf16):
             predictions = self.network(image)
         terms = depth_loss(predictions, batch, self._weights)
         total = terms['task'] + self._distil(image, predictions, terms)
@@ -259,7 +259,7 @@ class Trainer:
         weight = self._config.losses.distillation
         if self._teacher is None or weight == 0:
             return image.new_zeros(())
-        with torch.no_grad(), torch.autocast('cpu', torch.bfloat16, enabled=self._speed.bf16):
+        with torch.no_grad(), torch.autocast('cpu', torch.bfloat16, enabled=self.speed.bf16):
             wanted = self._teacher(image)
         terms['distillation'] = weight * distillation(predictions, wanted)
         return terms['distillation']
@@ -282,7 +282,7 @@ class Trainer:
         rate = float(self._optimiser.param_groups[0]['lr'])
         share = self.masks.share() if self.masks is not None else 1.0
         widths = self.masks.widths if self.masks is not None else {}
-        done, line = (self.step, self._config.steps), self._speed.line
+        done, line = (self.step, self._config.steps), self.speed.line
         return Progress(*done, terms, rate, share, {}, widths, speed=line)
 
 

@@ -52,7 +52,9 @@ class Stage:
 
     def begin(self, out: Path, launcher: Sequence[str] = ()) -> subprocess.Popen[str]:
         """Start the stage in a process."""
-        command = [sys.executable, *launcher, '-m', 'depth_prune_ros.cli', *self.arguments(out)]
+        # torchrun would take --start for an option of its own without the dashes
+        module = ['-m', *(['--'] if launcher else []), 'depth_prune_ros.cli']
+        command = [sys.executable, *launcher, *module, *self.arguments(out)]
         alone = {**os.environ, 'OMP_NUM_THREADS': '1'}
         pipes = {'stdout': subprocess.PIPE, 'stderr': subprocess.PIPE}
         return subprocess.Popen(command, env=alone, text=True, **pipes)

@@ -53,14 +53,15 @@ def _assert_same_step(found: Path, wanted: Path) -> None:
         if 'running' in name:
             torch.testing.assert_close(one.weights[name], tensor, rtol=1e-4, atol=1e-5)
     for name, tensor in other.masks.items():
-        assert _apart(one.masks[name], tensor) < 2e-3, name
+        assert _apart(one.masks[name], tensor) < 0.02, name
     moments = [checkpoints.load_training(run)['optimiser']['state'] for run in (found, wanted)]
     every = [
         torch.cat([moment[key]['exp_avg'].flatten() for key in sorted(moment)])
         for moment in moments
     ]
     assert float(every[1].norm()) > 0
-    assert _apart(*every) < 1e-3
+    # the same batch in another order differs by 0.003 in one process
+    assert _apart(*every) < 0.01
 
 
 def _apart(found: torch.Tensor, wanted: torch.Tensor) -> float:
@@ -73,15 +74,8 @@ def test_a_rank_that_dies_stops_all(tmp_path: Path) -> None:
     process = stage.begin(out, TORCHRUN)
     while not list(out.glob('step-*')) and process.poll() is None:
         time.sleep(0.02)
-    found = subprocess.run(
-        ['pgrep', '-f', f'depth_prune_ros.cli train.*{out}'],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    ranks = [int(pid) for pid in found.stdout.split() if _rank(int(pid)) == '1']
-    assert len(ranks) == 1
-    os.kill(ranks[0], signal.SIGKILL)
+    (second,) = [child for child in _children(process.pid) if _rank(child) == '1']
+    os.kill(second, signal.SIGKILL)
     _, errors = process.communicate(timeout=120)
     assert process.returncode != 0
     assert 'error: rank 0: expected 2 processes, found that another one ended' in errors
