@@ -52,8 +52,16 @@ def _assert_same_step(found: Path, wanted: Path) -> None:
     for name, tensor in other.weights.items():
         if 'running' in name:
             torch.testing.assert_close(one.weights[name], tensor, rtol=1e-4, atol=1e-5)
-    for name, tensor in other.masks.items():
-        assert _apart(one.masks[name], tensor) < 0.02, name
+    if other.masks:
+        # all together: the smallest scores are differences of large terms
+        assert one.masks.keys() == other.masks.keys()
+        scores = [torch.cat([c.masks[name] for name in sorted(c.masks)]) for c in (one, other)]
+        assert float((scores[0] - scores[1]).abs().max()) < 1e-3
+        ours, theirs = (
+            torch.cat([c.masks[name] for name in sorted(c.masks) if 'score' in name])
+            for c in (one, other)
+        )
+        assert _apart(ours, theirs) < 0.05
     moments = [checkpoints.load_training(run)['optimiser']['state'] for run in (found, wanted)]
     every = [
         torch.cat([moment[key]['exp_avg'].flatten() for key in sorted(moment)])
