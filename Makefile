@@ -4,6 +4,7 @@
 # make compare           every pruning method in one protocol: hours; goes on where it stopped
 # make results           measure what compare made, write docs/results.md
 # make soak              the tests of what robots do to the node, at their full counts (an hour)
+# make bench-train       images per second of a training, against a bare loop
 # make bench-node        what the node costs beside the network's run, against a plain node
 # Everything is installed into .venv; PYTHON=python3.12 picks the interpreter it is made with.
 
@@ -14,7 +15,7 @@ OUT ?= demo_out
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test lint types bench bench-node soak compare results clean
+.PHONY: demo test lint types bench bench-node bench-train soak compare results clean
 .DELETE_ON_ERROR:
 
 demo: .venv/.run-installed
@@ -43,8 +44,12 @@ results: .venv/.dev-installed
 bench-node: .venv/.run-installed
 	$(BIN)/python benchmarks/bench_node.py
 
+bench-train: .venv/.dev-installed
+	$(BIN)/python benchmarks/bench_train.py
+
 soak: .venv/.dev-installed
-	DEPTH_PRUNE_SOAK=10 $(BIN)/python -m pytest test/ros/test_hard_to_kill.py
+	DEPTH_PRUNE_SOAK=10 $(BIN)/python -m pytest test/ros/test_hard_to_kill.py \
+	  test/offline/test_resume.py
 
 clean:
 	rm -rf .venv build install log *.egg-info

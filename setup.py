@@ -28,8 +28,10 @@ OFFLINE = [
 ]
 # The comparison of benchmarks/ with another library.
 COMPARE = ['torch-pruning==1.6.1']
+TENSORBOARD = ['tensorboard>=2.16']
 TEST = ['hypothesis>=6.100', 'pytest>=8,<9']
 DEV = [
+    *TENSORBOARD,
     *TEST,
     'colcon-common-extensions>=0.3',
     'colcon-ros>=0.5',
@@ -79,6 +81,7 @@ setup(
         'ros-wheels': ROS_WHEELS,
         'offline': OFFLINE,
         'compare': COMPARE,
+        'tensorboard': TENSORBOARD,
         'test': TEST,
         'dev': DEV,
     },

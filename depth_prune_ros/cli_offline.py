@@ -8,19 +8,23 @@ from collections.abc import Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+import shlex
 from typing import Annotated
 from typing import Any
 from typing import TYPE_CHECKING
 
 from depth_prune_ros.cli_terminal import bars
+from depth_prune_ros.cli_terminal import Pace
 from depth_prune_ros.cli_terminal import say
+from depth_prune_ros.cli_terminal import stoppable
 from depth_prune_ros.cli_terminal import table
+from depth_prune_ros.cli_terminal import training_line
 import typer
 
 if TYPE_CHECKING:
     from depth_prune_ros.offline.config import TrainConfig
+    from depth_prune_ros.offline.progress import Progress
     from depth_prune_ros.offline.stages import Data
-    from depth_prune_ros.offline.train import Progress
 
 Config = Annotated[Path | None, typer.Option(help='YAML file, see config/; defaults without.')]
 Bags = Annotated[list[Path], typer.Option(help='Bag to learn from; repeat for more.')]
@@ -45,10 +49,17 @@ def train(
     """
     from depth_prune_ros.offline import stages
 
-    with _training(bags, val, config) as (settings, data, report):
+    with _training(bags, val, config, out) as (settings, data, report):
         last = stages.train(settings, data, out, report, start=start, teacher=teacher)
-    following = 'export' if start else 'prune'
-    say(f'{last}: trained. Next: depth-prune {following} {out}')
+    _say_metrics(last)
+    following = ['export', str(out), f'{out}.onnx']
+    if start is None:
+        following = ['prune', str(out), '--budget', 'macs=0.2']
+        following += [] if config is None else ['--config', str(config)]
+        for option, paths in (('--bags', bags), ('--val', val)):
+            following += [part for path in paths for part in (option, str(path))]
+        following += ['--out', f'{out}_masked']
+    say(f'{last}: trained. Next: depth-prune {shlex.join(following)}')
 
 
 def prune(
@@ -82,8 +93,9 @@ def prune(
 
     changes = {'multiple': multiple, 'form': form}
     _prepare_budget(run, budget, config, changes)
-    with _training(bags, val, config, changes) as (settings, data, report):
+    with _training(bags, val, config, out, changes) as (settings, data, report):
         last = stages.prune(settings, data, out, report, start=run, budget=budget)
+    _say_metrics(last)
     _say_latency(last)
     say(f'{last}: masked. Next: depth-prune compact {out} --out {out}_compact')
 
@@ -222,28 +234,47 @@ def _say_latency(run: Path) -> None:
         latency.check()
 
 
+def _say_metrics(run: Path) -> None:
+    """Print what the last validation found, bag by bag."""
+    from depth_prune_ros.offline.checkpoint import load
+
+    found = load(run).card.get('metrics', {})
+    if found:
+        names = list(next(iter(found.values())))
+        rows = [
+            (bag, *(f'{metrics[name]:.4f}' for name in names)) for bag, metrics in found.items()
+        ]
+        table(('bag', *names), rows)
+
+
 @contextmanager
 def _training(
     bags: list[Path],
     val: list[Path],
     config: Path | None,
+    out: Path,
     prune: Mapping[str, Any] | None = None,
 ) -> Iterator[tuple[TrainConfig, Data, Callable[[Progress], None]]]:
     """Read configuration (with changes to its prune section) and bags, and show the progress."""
+    from depth_prune_ros.offline import ranks
+    from depth_prune_ros.offline.board import Board
     from depth_prune_ros.offline.config import read_config
     from depth_prune_ros.offline.machine import keep_freed_memory
     from depth_prune_ros.offline.stages import read_data
 
     keep_freed_memory()
     settings = read_config(config, prune or {})
-    with bars() as progress:
+    board = Board(out)
+    with ranks.together(), stoppable(), bars() as progress:
         data = read_data(bags, val, settings, lambda name, n: progress(f'reading {name}', n, 0))
+        show = training_line(progress, Pace(settings.batch))
 
         def report(state: Progress) -> None:
-            share = f', cost {state.share:.1%}' if state.share < 1 else ''
-            remark = f'(loss {state.terms["task"]:.3f}{share})'
-            progress('training', state.step, state.steps, remark)
-            for name, m in state.validation.items():
-                say(f'step {state.step}, {name}: AbsRel {m.abs_rel:.4f}, a1 {m.a1:.3f}{share}')
+            show(state)
+            if settings.tensorboard:
+                board(state)
 
-        yield settings, data, report
+        try:
+            yield settings, data, report
+        finally:
+            board.close()

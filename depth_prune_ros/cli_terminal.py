@@ -6,14 +6,34 @@ from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Sequence
 from contextlib import contextmanager
+from datetime import timedelta
+import math
+import os
 import sys
+import time
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from depth_prune_ros.offline.progress import Progress as TrainingProgress
 
 Progress = Callable[..., None]
+_EVERY_S = 10.0
+# of the processes that train together, the first one speaks
+_SPEAKS = os.environ.get('RANK', '0') == '0'
 
 
 def say(text: str) -> None:
     """Print a line."""
-    sys.stdout.write(f'{text}\n')
+    if _SPEAKS:
+        sys.stdout.write(f'{text}\n')
+
+
+def log(text: str) -> None:
+    """Print a line that is no result, on stderr."""
+    if _SPEAKS:
+        sys.stderr.write(f'{text}\n')
 
 
 def error_line(text: str) -> None:
@@ -43,7 +63,7 @@ def bars() -> Iterator[Progress]:
         TimeRemainingColumn(elapsed_when_finished=True),
     )
     tasks: dict[str, TaskID] = {}
-    shown = Bars(*columns, console=Console(stderr=True))
+    shown = Bars(*columns, console=Console(stderr=True), disable=not _SPEAKS)
 
     def progress(name: str, done: int, total: int, remark: str = '') -> None:
         if name not in tasks:
@@ -59,6 +79,74 @@ def bars() -> Iterator[Progress]:
             shown.stop()
 
 
+class Pace:
+    """The line that says how a training does: where it is, how fast, how good, how much longer."""
+
+    def __init__(self, images: int, clock: Callable[[], float] = time.monotonic) -> None:
+        """Count from the first step on, which takes longer than the others."""
+        self._images = images
+        self._clock = clock
+        self._first: tuple[int, float] | None = None
+        self._written_s = -math.inf
+
+    def line(self, step: int, steps: int, loss: float, abs_rel: float | None) -> str:
+        """
+        Return the line of a step.
+
+        :param abs_rel: of the last validation, or None
+        """
+        now = self._clock()
+        first, start_s = self._first = self._first or (step, now)
+        each_s = (now - start_s) / (step - first) if step > first else math.nan
+        speed = f'{self._images / each_s:.1f}' if each_s > 0 else '-'
+        left = str(timedelta(seconds=round(each_s * (steps - step)))) if each_s > 0 else '-'
+        error = '-' if abs_rel is None else f'{abs_rel:.4f}'
+        return (
+            f'step {step}/{steps}, {speed} images/s, loss {loss:.4f}, AbsRel {error}, '
+            f'remaining {left}'
+        )
+
+    def write(self, line: str, *, last: bool) -> None:
+        """Write the line where stderr is no terminal, which has a bar: now and then, and last."""
+        if sys.stderr.isatty() or not (last or self._clock() - self._written_s > _EVERY_S):
+            return
+        self._written_s = self._clock()
+        log(line)
+
+
+def training_line(progress: Progress, pace: Pace) -> Callable[[TrainingProgress], None]:
+    """Return what shows a training: a bar, or lines where there is no terminal."""
+    abs_rel: float | None = None
+    speed = ''
+
+    def show(state: TrainingProgress) -> None:
+        nonlocal abs_rel, speed
+        if speed != state.speed:
+            speed = state.speed
+            log(speed)
+        share = f', cost {state.share:.1%}' if state.share < 1 else ''
+        if state.validation:
+            errors = [metrics.abs_rel for metrics in state.validation.values()]
+            abs_rel = sum(errors) / len(errors)
+        line = pace.line(state.step, state.steps, state.terms['task'], abs_rel) + share
+        progress('training', state.step, state.steps, f'({line})')
+        pace.write(line, last=state.step == state.steps)
+        for name, m in state.validation.items():
+            say(f'step {state.step}, {name}: AbsRel {m.abs_rel:.4f}, a1 {m.a1:.3f}{share}')
+
+    return show
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """Say in one line how to go on after Ctrl-C or SIGTERM."""
+    try:
+        yield
+    except KeyboardInterrupt as stopped:
+        say(str(stopped) or 'stopped before the first step; the same command starts again')
+        raise typer.Exit(130) from None
+
+
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a table."""
     from rich.box import SIMPLE_HEAD
@@ -68,4 +156,5 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     shown = Table(*head, box=SIMPLE_HEAD)
     for row in rows:
         shown.add_row(*row)
-    Console().print(shown)
+    if _SPEAKS:
+        Console().print(shown)

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from dataclasses import dataclass
 from dataclasses import field
+from dataclasses import replace
 import json
 import os
 from pathlib import Path
@@ -40,6 +41,7 @@ class Checkpoint:
     :param card: what the model card will say: baseline_m, fx_over_width, size, provenance
     :param weights: the network's state_dict
     :param masks: mask and score tensors; empty where nothing is masked
+    :param data_fingerprint: of the frames it was trained on; empty where it is not known
     """
 
     network: str
@@ -49,6 +51,7 @@ class Checkpoint:
     card: dict[str, Any]
     weights: dict[str, Tensor]
     masks: dict[str, Tensor] = field(default_factory=dict)
+    data_fingerprint: str = ''
 
     def build(self) -> DepthNetwork:
         """
@@ -70,6 +73,9 @@ def save(run: Path, checkpoint: Checkpoint, training: Mapping[str, Any] | None =
     """
     Write a checkpoint as ``run/step-N``, then remove the older ones.
 
+    At every moment the run has a whole checkpoint, if it had one before: one of the same step
+    makes way only when the new one stands beside it, under a name that counts as a later step.
+
     :param training: optimiser and random state, to go on from
     :return: the checkpoint's folder
     :raises CheckpointError: the disk is full or the folder cannot be written
@@ -77,19 +83,25 @@ def save(run: Path, checkpoint: Checkpoint, training: Mapping[str, Any] | None =
     final = run / f'{_PREFIX}{checkpoint.step:07d}'
     partial = run / f'.{final.name}.partial'
     try:
-        shutil.rmtree(partial, ignore_errors=True)
+        for left in run.glob(f'.{_PREFIX}*'):
+            shutil.rmtree(left, ignore_errors=True)
         partial.mkdir(parents=True)
         _write(partial, checkpoint, training)
-        shutil.rmtree(final, ignore_errors=True)
-        partial.rename(final)
-        _sync(run)
+        if final.exists():
+            beside = partial.rename(final.with_name(f'{final.name}-again'))
+            sync(run)
+            _remove(final)
+            beside.rename(final)
+        else:
+            partial.rename(final)
+        sync(run)
     except OSError as error:
         shutil.rmtree(partial, ignore_errors=True)
         msg = f'{final}: expected to write a checkpoint, found: {error.strerror or error}'
         raise CheckpointError(msg) from error
     for older in _steps(run):
         if older != final:
-            shutil.rmtree(older, ignore_errors=True)
+            _remove(older)
     return final
 
 
@@ -158,10 +170,17 @@ def _write(folder: Path, checkpoint: Checkpoint, training: Mapping[str, Any] | N
         torch.save(dict(training), folder / 'training.pt')
     (folder / 'checkpoint.json').write_text(json.dumps(about, indent=1))
     for path in (*folder.iterdir(), folder):
-        _sync(path)
+        sync(path)
 
 
-def _sync(path: Path) -> None:
+def _remove(folder: Path) -> None:
+    """Take a checkpoint away: first its name, so that no part of it is ever taken for a whole."""
+    hidden = folder.with_name(f'.{folder.name}.old')
+    folder.rename(hidden)
+    shutil.rmtree(hidden, ignore_errors=True)
+
+
+def sync(path: Path) -> None:
     """Have a file's content, or a folder's names, on the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
@@ -172,11 +191,4 @@ def _sync(path: Path) -> None:
 
 def _light(checkpoint: Checkpoint) -> Checkpoint:
     """Drop the tensors, which asdict would copy."""
-    return Checkpoint(
-        network=checkpoint.network,
-        widths=checkpoint.widths,
-        step=checkpoint.step,
-        config=checkpoint.config,
-        card=checkpoint.card,
-        weights={},
-    )
+    return replace(checkpoint, weights={}, masks={})

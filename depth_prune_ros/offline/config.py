@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated
 from typing import Any
 from typing import Literal
 
 from depth_prune_ros.core.errors import ConfigError
+from depth_prune_ros.offline.config_file import ConfigFile
+from depth_prune_ros.offline.config_file import explain
+from depth_prune_ros.offline.config_file import read_file
+from depth_prune_ros.offline.networks.catalogue import NETWORKS
 from pydantic import BaseModel
 from pydantic import ConfigDict
 from pydantic import Field
+from pydantic import field_validator
 from pydantic import ValidationError
-import yaml
+from pydantic import ValidationInfo
 
 
 class _Strict(BaseModel):
@@ -74,17 +80,47 @@ class TrainConfig(_Strict):
     final_rate: float = Field(0.0, ge=0, le=1, description='of learning_rate, at the last step')
     weight_decay: float = Field(1e-2, ge=0)
     gradient_norm: float = Field(1.0, gt=0)
+    explosion: float = Field(20.0, gt=1, description='loss over its mean that stops the training')
     bf16: bool | Literal['auto'] = Field('auto', description='auto: where it is faster')
+    channels_last: bool | Literal['auto'] = Field('auto', description='auto: where it is faster')
     seed: int = Field(0, ge=0)
     checkpoint_every: int = Field(100, ge=1)
     validate_every: int = Field(200, ge=1)
     shares: dict[str, Annotated[float, Field(gt=0, le=1)]] = Field(
         default_factory=dict, description='bag name (street*) -> share of the samples'
     )
+    tensorboard: bool = Field(True, description='event files in the run, where it is installed')
+    cache: str = Field('', description="folder of decoded frames; empty: in the user's cache")
     licence: str = Field('as the bags it was trained on', description='goes into the card')
     losses: LossConfig = LossConfig()
     augment: AugmentConfig = AugmentConfig()
     prune: PruneConfig = PruneConfig()
+
+    @field_validator('network')
+    @classmethod
+    def _is_known(cls, name: str) -> str:
+        if name not in NETWORKS:
+            nearest = get_close_matches(name, NETWORKS, 1, 0.0)[0]
+            msg = f'Input should be one of {", ".join(NETWORKS)}; nearest: {nearest}'
+            raise ValueError(msg)
+        return name
+
+    @field_validator('height', 'width')
+    @classmethod
+    def _is_multiple(cls, side: int, info: ValidationInfo) -> int:
+        network = NETWORKS.get(info.data.get('network', ''))
+        if network is not None and side % network.multiple:
+            msg = f'Input should be a multiple of {network.multiple} for {network.name}'
+            raise ValueError(msg)
+        return side
+
+    @field_validator('shares')
+    @classmethod
+    def _is_a_whole(cls, shares: dict[str, float]) -> dict[str, float]:
+        if sum(shares.values()) > 1 + 1e-9:
+            msg = 'Input should sum to 1 at most'
+            raise ValueError(msg)
+        return shares
 
 
 def read_config(path: Path | None, prune: Mapping[str, Any] | None = None) -> TrainConfig:
@@ -94,30 +130,15 @@ def read_config(path: Path | None, prune: Mapping[str, Any] | None = None) -> Tr
     :param prune: values of the prune section that stand above the file's; None leaves one alone
     :raises ConfigError: no such file, not YAML, or a key or value that does not fit
     """
-    values = {} if path is None else _read_yaml(path)
+    file = ConfigFile({}, {}) if path is None else read_file(path)
+    values = dict(file.values)
     changes = {key: value for key, value in (prune or {}).items() if value is not None}
     section = values.get('prune') or {}
     if changes and isinstance(section, dict):
         values['prune'] = {**section, **changes}
+    own = {('prune', key) for key in changes}
+    lines = {key: line for key, line in file.lines.items() if key not in own}
     try:
         return TrainConfig.model_validate(values)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = '.'.join(map(str, first['loc']))
-        msg = f'{path or "options"}: {key}: {first["msg"]}, found {first["input"]!r}'
-        raise ConfigError(msg) from error
-
-
-def _read_yaml(path: Path) -> dict[str, Any]:
-    try:
-        values = yaml.safe_load(path.read_text()) or {}
-    except OSError as error:
-        msg = f'{path}: expected a configuration file, found: {error.strerror}'
-        raise ConfigError(msg) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        msg = f'{path}: expected YAML, found: {" ".join(str(error).split())}'
-        raise ConfigError(msg) from error
-    if not isinstance(values, dict):
-        msg = f'{path}: expected keys and values, found {values!r}'
-        raise ConfigError(msg)
-    return values
+        raise ConfigError(explain(error, TrainConfig, path, lines)) from error

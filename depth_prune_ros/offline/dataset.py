@@ -1,74 +1,60 @@
-"""Frames to training batches: kept in memory at a little above the network's size."""
+"""
+Samples to training batches, drawn at random and changed at random.
+
+What changes the geometry (flip, crop) changes views, points and focal length together, so that a
+scene point keeps its metric depth. What changes the light (gamma, brightness, tint, grey) changes
+only the image that the network is shown: the losses compare the untouched views, as Monodepth2
+does (Godard et al., ICCV 2019). MonoDepth compared the changed views; but clipped highlights
+hide what the reconstruction is to match, and the smoothness term would see other edges.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from collections.abc import Iterable
+from bisect import bisect_right
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatch
-from typing import Any
+from itertools import accumulate
 
 import cv2
-from depth_prune_ros.bags.frames import Frame
 from depth_prune_ros.core.errors import TrainingError
-from depth_prune_ros.core.images import resize_image
 from depth_prune_ros.offline.config import AugmentConfig
 from depth_prune_ros.offline.losses import Batch
+from depth_prune_ros.offline.samples import Array
+from depth_prune_ros.offline.samples import Sample
+from depth_prune_ros.offline.samples import Samples
 import numpy as np
-from numpy.typing import NDArray
 import torch
 
-_KEPT_POINTS = 40_000
 _FLOAT = np.float32
-Array = NDArray[Any]
+_LEVELS = np.arange(256, dtype=_FLOAT) / _FLOAT(255)
+_GREY = np.array([0.299, 0.587, 0.114], _FLOAT)
 
 
 @dataclass(frozen=True)
-class Sample:
+class TrainingBatch(Batch):
     """
-    A frame as the training keeps it.
+    A batch and what the network is shown of it.
 
-    :param left: uint8 [h, w, 3] RGB
-    :param right: the same of the right camera, or None
-    :param points: float32 [N, 3] measured depth: u and v as fractions of the image, z in metres
-    :param fx_over_width: focal length over image width
-    :param baseline_m: distance of the cameras; the training baseline where there is no right one
+    :param image: [N, 3, H, W] RGB in [0, 1]: left with the changes of light
     """
 
-    left: Array
-    right: Array | None
-    points: Array
-    fx_over_width: float
-    baseline_m: float
+    image: torch.Tensor
 
 
-def to_sample(frame: Frame, size: tuple[int, int], baseline_m: float, seed: int) -> Sample | None:
+@dataclass(frozen=True)
+class _Change:
     """
-    Shrink a frame to (height, width) and turn its depth image into points.
+    What is done to a sample.
 
-    :return: None where the frame has nothing to learn from
+    :param box: crop (x, y, side) as fractions of the image
+    :param light: gamma and a factor for each of red, green, blue; None = as it is
     """
-    height, width = size
-    points = np.zeros((0, 3), _FLOAT)
-    if frame.depth is not None:
-        rows, columns = np.nonzero(np.isfinite(frame.depth) & (frame.depth > 0))
-        if len(rows) > _KEPT_POINTS:
-            rng = np.random.default_rng(seed)
-            kept = np.sort(rng.choice(len(rows), _KEPT_POINTS, replace=False))
-            rows, columns = rows[kept], columns[kept]
-        shape = frame.depth.shape
-        u, v = (columns + 0.5) / shape[1], (rows + 0.5) / shape[0]
-        points = np.stack([u, v, frame.depth[rows, columns]], 1).astype(_FLOAT)
-    right = frame.right if frame.baseline_m else None
-    if right is None and not len(points):
-        return None
-    return Sample(
-        left=resize_image(frame.left, width, height),
-        right=None if right is None else resize_image(right, width, height),
-        points=points,
-        fx_over_width=frame.camera.fx_over_width,
-        baseline_m=frame.baseline_m or baseline_m,
-    )
+
+    flip: bool
+    box: tuple[float, float, float]
+    light: tuple[float, Array] | None
+    grey: bool
 
 
 class Dataset:
@@ -76,25 +62,29 @@ class Dataset:
 
     def __init__(
         self,
-        bags: dict[str, list[Sample]],
+        bags: Mapping[str, Samples],
         shares: dict[str, float],
         size: tuple[int, int],
         baseline_m: float,
         augment: AugmentConfig,
+        fingerprint: str = '',
     ) -> None:
         """
-        Keep the samples of each bag.
+        Draw from the samples of each bag.
 
         :param shares: pattern of bag names (street*) -> share of the samples of all such bags;
             the others share the rest by their frames
         :param size: (height, width) of the network
+        :param fingerprint: of the bags and of how they were decoded
         :raises TrainingError: no samples, or a share for a bag that is not there
         """
-        self.samples = [sample for samples in bags.values() for sample in samples]
-        if not self.samples:
+        self.bags = {name: len(samples) for name, samples in bags.items()}
+        if not sum(self.bags.values()):
             msg = 'expected frames with a right image or measured depth, found none in the bags'
             raise TrainingError(msg)
-        self.bags = {name: len(samples) for name, samples in bags.items()}
+        self.fingerprint = fingerprint
+        self._samples = dict(bags)
+        self._ends = list(accumulate(self.bags.values()))
         self._weights = _weights(self.bags, shares)
         self._size = size
         self._baseline_m = baseline_m
@@ -103,54 +93,61 @@ class Dataset:
     @property
     def fx_over_width(self) -> float:
         """Return the median over the samples."""
-        return float(np.median([s.fx_over_width for s in self.samples]))
+        every = (sample for samples in self._samples.values() for sample in samples)
+        return float(np.median([sample.fx_over_width for sample in every]))
 
-    def batch(self, number: int, count: int, seed: int) -> Batch:
-        """Return batch ``number`` of ``count`` samples."""
-        rng = np.random.default_rng((seed, number))
-        count = min(count, int((self._weights > 0).sum()))
-        chosen = rng.choice(len(self.samples), count, replace=False, p=self._weights)
-        items = [self._item(self.samples[i], rng) for i in chosen]
-        left, right, measured, stereo, ratio = zip(*items, strict=True)
-        return Batch(
-            left=_images(left),
-            right=_images(right),
+    def batch(
+        self, number: int, count: int, seed: int, part: tuple[int, int] = (0, 1)
+    ) -> TrainingBatch:
+        """
+        Return batch ``number`` of ``count`` samples.
+
+        :param part: (i, n): the i-th of n equal parts of it
+        :raises TrainingError: the batch has no n equal parts
+        """
+        drawn = self._draw(number, count, seed)
+        if len(drawn) % part[1]:
+            msg = f'expected a batch in {part[1]} equal parts, found {len(drawn)} samples'
+            raise TrainingError(msg)
+        items = [self._item(self._find(i)[1], change) for i, change in drawn[part[0] :: part[1]]]
+        image, left, right, measured, stereo, ratio = zip(*items, strict=True)
+        return TrainingBatch(
+            image=_images(image),
+            left=_images(left).float().div_(255),
+            right=_images(right).float().div_(255),
             has_right=torch.tensor(stereo),
             baseline_ratio=torch.tensor(ratio, dtype=torch.float32),
             disparity=torch.from_numpy(np.stack(measured)[:, None]),
         )
 
-    def _item(self, sample: Sample, rng: np.random.Generator) -> tuple[Any, ...]:
-        left, right, points = sample.left, sample.right, sample.points
-        if rng.random() < self._augment.flip:
-            left, right, points = _flip(sample)
-        side = rng.uniform(self._augment.crop, 1.0)
-        x, y = rng.uniform(0, 1 - side, 2)
-        box = (float(x), float(y), float(side))
-        views = [_crop(view, box, self._size) for view in (left, right) if view is not None]
-        views = _colour(views, self._augment, rng)
-        measured = _rasterise(points, box, self._size)
-        scale = self._baseline_m * sample.fx_over_width / side
+    def frames(self, number: int, count: int, seed: int) -> list[str]:
+        """Return the bag and the stamp of each frame of a batch."""
+        found = (self._find(i) for i, _ in self._draw(number, count, seed))
+        return [f'{bag} at {sample.stamp_ns} ns' for bag, sample in found]
+
+    def _find(self, index: int) -> tuple[str, Sample]:
+        place = bisect_right(self._ends, index)
+        bag = list(self.bags)[place]
+        return bag, self._samples[bag][index - self._ends[place] + self.bags[bag]]
+
+    def _draw(self, number: int, count: int, seed: int) -> list[tuple[int, _Change]]:
+        rng = np.random.default_rng((seed, number))
+        count = min(count, int((self._weights > 0).sum()))
+        chosen = rng.choice(len(self._weights), count, replace=False, p=self._weights)
+        return [(int(i), _draw_change(self._augment, rng)) for i in chosen]
+
+    def _item(
+        self, sample: Sample, change: _Change
+    ) -> tuple[Array, Array, Array, Array, bool, float]:
+        left, right, points = (
+            _flip(sample) if change.flip else (sample.left, sample.right, sample.points)
+        )
+        views = [_crop(view, change.box, self._size) for view in (left, right) if view is not None]
+        measured = _rasterise(points, change.box, self._size)
+        scale = self._baseline_m * sample.fx_over_width / change.box[2]
         ratio = sample.baseline_m / self._baseline_m
-        return views[0], views[-1], _FLOAT(scale) / measured, right is not None, ratio
-
-
-def load_samples(
-    frames: Iterable[Frame],
-    size: tuple[int, int],
-    baseline_m: float,
-    progress: Callable[[int], None] | None = None,
-) -> list[Sample]:
-    """Turn the frames of a bag into samples 1.3 times the network's size (height, width)."""
-    kept = (round(size[0] * 1.3), round(size[1] * 1.3))
-    samples = []
-    for number, frame in enumerate(frames):
-        sample = to_sample(frame, kept, baseline_m, number)
-        if sample is not None:
-            samples.append(sample)
-        if progress is not None:
-            progress(number + 1)
-    return samples
+        shown, disparity = _relight(views[0], change), _FLOAT(scale) / measured
+        return shown, views[0], views[-1], disparity, right is not None, ratio
 
 
 def _weights(frames: dict[str, int], shares: dict[str, float]) -> Array:
@@ -200,17 +197,29 @@ def _crop(view: Array, box: tuple[float, float, float], size: tuple[int, int]) -
     return cut
 
 
-def _colour(views: list[Array], augment: AugmentConfig, rng: np.random.Generator) -> list[Array]:
-    """Apply MonoDepth's gamma, brightness and tint, and drop the colour now and then."""
-    floats = [view.astype(_FLOAT) / _FLOAT(255) for view in views]
+def _draw_change(augment: AugmentConfig, rng: np.random.Generator) -> _Change:
+    flip = rng.random() < augment.flip
+    side = rng.uniform(augment.crop, 1.0)
+    x, y = rng.uniform(0, 1 - side, 2)
+    light = None
     if rng.random() < augment.colour:
+        # MonoDepth's ranges
         gamma, brightness = rng.uniform(0.8, 1.2), rng.uniform(0.6, 1.7)
-        tint = (brightness * rng.uniform(0.8, 1.2, 3)).astype(_FLOAT)
-        floats = [np.clip(view ** _FLOAT(gamma) * tint, 0, 1) for view in floats]
-    if rng.random() < augment.grey:
-        weights = np.array([0.299, 0.587, 0.114], _FLOAT)
-        floats = [np.repeat((view @ weights)[..., None], 3, 2) for view in floats]
-    return floats
+        light = gamma, (brightness * rng.uniform(0.8, 1.2, 3)).astype(_FLOAT)
+    grey = rng.random() < augment.grey
+    return _Change(bool(flip), (float(x), float(y), float(side)), light, bool(grey))
+
+
+def _relight(view: Array, change: _Change) -> Array:
+    """Return a view in [0, 1] under another light: a table of 256 levels, applied at once."""
+    table = np.repeat(_LEVELS[:, None], 3, 1)
+    if change.light is not None:
+        gamma, factors = change.light
+        table = np.clip(table ** _FLOAT(gamma) * factors, 0, 1)
+    shown: Array = cv2.LUT(view, np.ascontiguousarray(table).reshape(1, 256, 3))
+    if change.grey:
+        shown = np.repeat((shown @ _GREY)[..., None], 3, 2)
+    return shown
 
 
 def _rasterise(points: Array, box: tuple[float, float, float], size: tuple[int, int]) -> Array:
@@ -228,5 +237,5 @@ def _rasterise(points: Array, box: tuple[float, float, float], size: tuple[int, 
 
 
 def _images(views: tuple[Array, ...]) -> torch.Tensor:
-    stacked = torch.from_numpy(np.stack(views)).permute(0, 3, 1, 2)
-    return stacked.contiguous(memory_format=torch.channels_last)
+    """Return [N, 3, H, W], channels last in memory, as the views are."""
+    return torch.from_numpy(np.stack(views)).permute(0, 3, 1, 2)

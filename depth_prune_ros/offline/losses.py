@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from depth_prune_ros.offline import ranks
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -59,7 +60,7 @@ def depth_loss(predictions: list[Tensor], batch: Batch, weights: Weights) -> dic
         found = stereo_loss([p[stereo] for p in predictions], views, ratio)
         for name, value in found.items():
             terms[name] = value * share * getattr(weights, name)
-    if batch.disparity.isfinite().any():
+    if ranks.any_rank(bool(batch.disparity.isfinite().any())):
         terms['depth'] = measured_loss(predictions, batch.disparity) * weights.depth
     terms['task'] = torch.stack(list(terms.values())).sum()
     return terms
@@ -168,8 +169,9 @@ def measured_loss(predictions: list[Tensor], measured: Tensor) -> Tensor:
         if left.shape[-2:] != measured.shape[-2:]:
             left = functional.interpolate(left, measured.shape[-2:], mode='bilinear')
         error = left[valid].log() - target
-        invariant = (error.square().mean() - 0.85 * error.mean().square() + 1e-8).sqrt()
-        total = total + 0.5 * error.abs().mean() + 0.5 * invariant
+        absolute, mean, square = ranks.means(error.abs(), error, error.square())
+        invariant = (square - 0.85 * mean.square() + 1e-8).sqrt()
+        total = total + 0.5 * absolute + 0.5 * invariant
     return total / len(predictions)
 
 

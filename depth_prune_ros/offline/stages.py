@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import replace
 from functools import partial
+import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,9 @@ from depth_prune_ros.core.errors import BagError
 from depth_prune_ros.core.errors import CheckpointError
 from depth_prune_ros.core.errors import ConfigError
 from depth_prune_ros.offline import checkpoint as checkpoints
+from depth_prune_ros.offline import ranks
+from depth_prune_ros.offline.cache import cached_samples
+from depth_prune_ros.offline.cache import CachedSamples
 from depth_prune_ros.offline.checkpoint import Checkpoint
 from depth_prune_ros.offline.compact import compact
 from depth_prune_ros.offline.config import TrainConfig
@@ -24,7 +29,6 @@ from depth_prune_ros.offline.cost import measures
 from depth_prune_ros.offline.cost import parse_budget
 from depth_prune_ros.offline.coupling import check_coupling
 from depth_prune_ros.offline.dataset import Dataset
-from depth_prune_ros.offline.dataset import load_samples
 from depth_prune_ros.offline.latency_stage import latency_bench
 from depth_prune_ros.offline.latency_stage import record_latency
 from depth_prune_ros.offline.masks import Masks
@@ -33,7 +37,7 @@ from depth_prune_ros.offline.networks.base import DepthNetwork
 from depth_prune_ros.offline.networks.catalogue import build
 from depth_prune_ros.offline.networks.catalogue import load_imagenet
 from depth_prune_ros.offline.networks.mobilenet import MobileNetDepth
-from depth_prune_ros.offline.train import Report
+from depth_prune_ros.offline.progress import Report
 from depth_prune_ros.offline.train import Trainer
 import torch
 
@@ -52,31 +56,41 @@ def read_data(
     bags: Sequence[Path], val: Sequence[Path], config: TrainConfig, reading: Reading
 ) -> Data:
     """
-    Read training and validation bags into memory.
+    Open training bags through their caches, and read validation bags into memory.
 
     :param reading: called with the bag's name and the frames read so far
     :raises BagError: a bag that cannot be read, or two of one name
-    :raises TrainingError: nothing to learn from
+    :raises TrainingError: nothing to learn from, or a cache that cannot be written
     """
     size = (config.height, config.width)
-    samples = {}
+    folder = Path(config.cache) if config.cache else None
+    samples: dict[str, CachedSamples] = {}
     for bag in bags:
         name = bag_name(bag)
         if name in samples:
             msg = f'expected bags of different names, found {name!r} twice; rename one'
             raise BagError(msg)
-        frames = read_frames(bag)
-        samples[name] = load_samples(frames, size, config.baseline_m, partial(reading, name))
-    validation = {}
-    for bag in val:
-        name = bag_name(bag)
-        validation[name] = [f for f in read_frames(bag) if f.depth is not None]
-        reading(name, len(validation[name]))
-        if not validation[name]:
-            msg = f'{bag}: expected validation frames with lidar or a depth image, found none'
-            raise BagError(msg)
-    dataset = Dataset(samples, config.shares, size, config.baseline_m, config.augment)
+        progress = partial(reading, name)
+        samples[name] = cached_samples(bag, size, config.baseline_m, progress, folder)
+    judging = val if ranks.rank() == 0 else ()
+    validation = {bag_name(bag): _validation_frames(bag, reading) for bag in judging}
+    fingerprint = _fingerprint({name: found.fingerprint for name, found in samples.items()})
+    dataset = Dataset(samples, config.shares, size, config.baseline_m, config.augment, fingerprint)
     return Data(dataset, validation)
+
+
+def _validation_frames(bag: Path, reading: Reading) -> list[Frame]:
+    frames = [replace(f, right=None) for f in read_frames(bag) if f.depth is not None]
+    reading(bag_name(bag), len(frames))
+    if not frames:
+        msg = f'{bag}: expected validation frames with lidar or a depth image, found none'
+        raise BagError(msg)
+    return frames
+
+
+def _fingerprint(bags: dict[str, str]) -> str:
+    """Return a digest of the bags' own: their order and names decide what is drawn."""
+    return hashlib.blake2b(json.dumps(list(bags.items())).encode(), digest_size=16).hexdigest()
 
 
 def bag_name(bag: Path) -> str:
@@ -154,8 +168,9 @@ def prune(
     trainer = Trainer(network, data.dataset, config, card=card, masks=masks, teacher=teacher)
     trainer.resume(out)
     last = trainer.run(out, data.validation, report)
-    if bench is not None:
+    if bench is not None and ranks.rank() == 0:
         record_latency(out, bench, wanted.amount if in_ms else None)
+    ranks.wait()
     return last
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
-from dataclasses import dataclass
+from dataclasses import replace
 import math
 from pathlib import Path
 from typing import Any
@@ -14,40 +14,33 @@ from typing import Any
 from depth_prune_ros.bags.frames import Frame
 from depth_prune_ros.core.errors import CheckpointError
 from depth_prune_ros.core.errors import TrainingError
-from depth_prune_ros.core.images import resize_image
-from depth_prune_ros.core.metrics import DepthMetrics
-from depth_prune_ros.core.metrics import EIGEN
-from depth_prune_ros.core.metrics import evaluate_frame
-from depth_prune_ros.core.metrics import mean_metrics
 from depth_prune_ros.offline import checkpoint as checkpoints
+from depth_prune_ros.offline import ranks
 from depth_prune_ros.offline.checkpoint import Checkpoint
 from depth_prune_ros.offline.config import TrainConfig
 from depth_prune_ros.offline.dataset import Dataset
-from depth_prune_ros.offline.losses import Batch
+from depth_prune_ros.offline.dataset import TrainingBatch
+from depth_prune_ros.offline.guard import LossGuard
+from depth_prune_ros.offline.guard import StopRequest
 from depth_prune_ros.offline.losses import depth_loss
 from depth_prune_ros.offline.losses import distillation
 from depth_prune_ros.offline.losses import Weights
-from depth_prune_ros.offline.machine import bf16_is_faster
+from depth_prune_ros.offline.machine import fastest
+from depth_prune_ros.offline.machine import Speed
 from depth_prune_ros.offline.masks import Masks
 from depth_prune_ros.offline.networks.base import DepthNetwork
+from depth_prune_ros.offline.progress import Progress
+from depth_prune_ros.offline.progress import Report
+from depth_prune_ros.offline.validation import preview
+from depth_prune_ros.offline.validation import validate
+from depth_prune_ros.offline.writer import CheckpointWriter
 import torch
 from torch import nn
 from torch import Tensor
 
 
-@dataclass(frozen=True)
-class Progress:
-    """What a training reports after a step; validation maps a bag to its metrics."""
-
-    step: int
-    steps: int
-    terms: dict[str, float]
-    learning_rate: float
-    share: float
-    validation: dict[str, DepthMetrics]
-
-
-Report = Callable[[Progress], None]
+class _DivergenceError(TrainingError):
+    """A step whose loss or gradients are not usable."""
 
 
 class Trainer:
@@ -71,7 +64,7 @@ class Trainer:
         :param teacher: its disparities are distilled into the network where given
         """
         self.network = network
-        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        ranks.join_norms(network)
         self.masks = masks
         self._teacher = None if teacher is None else teacher.eval()
         self._dataset = dataset
@@ -81,22 +74,27 @@ class Trainer:
         self._optimiser = torch.optim.AdamW(
             network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
         )
-        self._bf16 = bf16_is_faster() if config.bf16 == 'auto' else config.bf16
+        ways = (config.bf16, config.channels_last)
+        self._use(fastest(*(None if way == 'auto' else way for way in ways)))
+        self._guard = LossGuard(config.explosion)
         self.step = 0
+        self.held_up_s = 0.0  # by checkpoints, in the last run
 
     def resume(self, run: Path) -> bool:
         """
         Go on from the run's last checkpoint, if it has one.
 
         :return: whether it had
-        :raises CheckpointError: the checkpoint is of another network or of another stage
+        :raises CheckpointError: the checkpoint is of another network, stage or data
         """
         if not any(run.glob('step-*/checkpoint.json')):
             return False
         last = checkpoints.load(run)
         state = checkpoints.load_training(run)
-        ours = (self.network.name, self.network.widths, self.masks is not None, True)
-        found = (last.network, last.widths, bool(last.masks), bool(state))
+        data = self._dataset.fingerprint
+        ours = (self.network.name, self.network.widths, self.masks is not None, True, data)
+        trained = last.data_fingerprint or data  # not known in runs of version 0.1
+        found = (last.network, last.widths, bool(last.masks), bool(state), trained)
         if found != ours:
             msg = f'{run}: expected a run of this very training, found another; name another --out'
             raise CheckpointError(msg)
@@ -104,6 +102,10 @@ class Trainer:
         if self.masks is not None:
             self.masks.load(last.masks)
         self._optimiser.load_state_dict(state['optimiser'])
+        if 'loss' in state:
+            self._guard.load(state['loss'])
+            torch.set_rng_state(state['random'])
+            self._use(Speed(**state['speed']))
         self.step = last.step
         return True
 
@@ -114,29 +116,78 @@ class Trainer:
         :param out: the run's folder; a checkpoint in it is gone on from
         :param validation: bag -> frames with measured depth
         :return: the last checkpoint's folder
-        :raises TrainingError: the loss is not finite
+        :raises TrainingError: the loss is not finite, or explodes
+        :raises KeyboardInterrupt: asked to stop by a signal; a checkpoint is written
         """
+        stop = StopRequest()
+        with stop.listening(), CheckpointWriter(out) as writer:
+            try:
+                self._loop(validation, report, writer, stop)
+            except _DivergenceError as error:
+                writer.wait()
+                last = checkpoints.latest(out) if any(out.glob('step-*')) else 'none'
+                msg = f'{error}; last good checkpoint: {last}; lower learning_rate'
+                raise TrainingError(msg) from error
+            writer.wait()
+            self.held_up_s = writer.held_up_s
+            ranks.wait()
+            if self.step < self._config.steps:
+                msg = f'{checkpoints.latest(out)}: stopped; the same command goes on from there'
+                raise KeyboardInterrupt(msg)
+        return checkpoints.latest(out)
+
+    def _loop(
+        self,
+        validation: Mapping[str, list[Frame]],
+        report: Report,
+        writer: CheckpointWriter,
+        stop: StopRequest,
+    ) -> None:
         config, steps = self._config, self._config.steps
+        self._agree()
+        first = ranks.rank() == 0
         self.network.train()
         with ThreadPoolExecutor(1) as loader:
             coming = loader.submit(self._batch, self.step)
-            while self.step < steps:
+            stopping = False
+            while self.step < steps and not stopping:
                 batch = coming.result()
                 coming = loader.submit(self._batch, self.step + 1)
                 terms = self._advance(batch)
-                found = {}
-                last = self.step == steps
-                if validation and (last or self.step % config.validate_every == 0):
-                    found = self._validate(validation)
-                    self._card['metrics'] = {name: asdict(m) for name, m in found.items()}
-                if last or self.step % config.checkpoint_every == 0:
-                    self.save(out)
-                report(self._progress(terms, found))
-        return checkpoints.latest(out)
+                last, progress = self.step == steps, self._progress(terms)
+                if first and validation and (last or self.step % config.validate_every == 0):
+                    progress = self._validate(validation, progress)
+                    metrics = progress.validation.items()
+                    self._card['metrics'] = {name: asdict(m) for name, m in metrics}
+                stopping = ranks.any_rank(stop.asked)
+                due = last or stopping or self.step % config.checkpoint_every == 0
+                if first and due:
+                    writer.write(self._checkpoint(), self._state())
+                if first:
+                    report(progress)
 
-    def save(self, out: Path) -> Path:
-        """Write a checkpoint of the present step."""
-        state = Checkpoint(
+    def _use(self, speed: Speed) -> None:
+        self.speed = speed
+        self.network.to(memory_format=speed.memory_format)  # type: ignore[call-overload]
+
+    def _agree(self) -> None:
+        """
+        Have every rank start from the same network.
+
+        :raises TrainingError: a rank does not see the run's folder
+        """
+        steps = ranks.mean_of({'step': self.step})['step']
+        if steps != self.step:
+            msg = f'rank {ranks.rank()}: expected the run at its last checkpoint, found step '
+            raise TrainingError(f'{msg}{self.step}; keep the run where every machine sees it')
+        ranks.share(self.network.state_dict().values())
+        first = ranks.rank() == 0
+        bf16, last = self.speed.bf16, self.speed.channels_last
+        agreed = (ranks.any_rank(first and bf16), ranks.any_rank(first and last))
+        self._use(Speed(*agreed, self.speed.line))
+
+    def _checkpoint(self) -> Checkpoint:
+        return Checkpoint(
             network=self.network.name,
             widths=self.network.widths,
             step=self.step,
@@ -144,13 +195,24 @@ class Trainer:
             card=self._card,
             weights=self.network.state_dict(),
             masks=self.masks.state() if self.masks is not None else {},
+            data_fingerprint=self._dataset.fingerprint,
         )
-        return checkpoints.save(out, state, {'optimiser': self._optimiser.state_dict()})
 
-    def _batch(self, number: int) -> Batch:
-        return self._dataset.batch(number, self._config.batch, self._config.seed)
+    def _state(self) -> dict[str, Any]:
+        """Return what a training goes on from, beside the checkpoint proper."""
+        return {
+            'optimiser': self._optimiser.state_dict(),
+            'loss': self._guard.state(),
+            'random': torch.get_rng_state(),
+            # a choice made by the clock, perhaps another one next time
+            'speed': asdict(self.speed),
+        }
 
-    def _advance(self, batch: Batch) -> dict[str, float]:
+    def _batch(self, number: int) -> TrainingBatch:
+        part = ranks.rank(), ranks.count()
+        return self._dataset.batch(number, self._config.batch, self._config.seed, part)
+
+    def _advance(self, batch: TrainingBatch) -> dict[str, float]:
         """Do one step: L_task (and L_distillation), gradients, masks, weights."""
         config = self._config
         rate = learning_rate(self.step, config.steps, config.learning_rate, config.final_rate)
@@ -158,22 +220,38 @@ class Trainer:
             group['lr'] = rate
         if self.masks is not None:
             self.masks.choose(self.step, config.steps)
-        with torch.autocast('cpu', torch.bfloat16, enabled=self._bf16):
-            predictions = self.network(batch.left)
+            ranks.share(self.masks.masks.values())  # a latency is measured by each
+        image = batch.image.contiguous(memory_format=self.speed.memory_format)
+        with torch.autocast('cpu', torch.bfloat16, enabled=self.speed.bf16):
+            predictions = self.network(image)
         terms = depth_loss(predictions, batch, self._weights)
-        total = terms['task'] + self._distil(batch.left, predictions, terms)
-        value = float(total.detach())
-        if not math.isfinite(value):
-            msg = f'expected a finite loss at step {self.step}, found {value}; lower learning_rate'
-            raise TrainingError(msg)
+        total = terms['task'] + self._distil(image, predictions, terms)
+        found = {name: float(term.detach()) for name, term in terms.items()}
+        found = ranks.mean_of({**found, '': float(total.detach())})
+        value = found.pop('')
         self._optimiser.zero_grad(set_to_none=True)
         total.backward()
+        ranks.average_gradients(self._learned())
+        norm = nn.utils.clip_grad_norm_(self.network.parameters(), config.gradient_norm)
+        self._check(value, float(norm))
         if self.masks is not None:
-            self.masks.learn(value, len(batch.left))
-        nn.utils.clip_grad_norm_(self.network.parameters(), config.gradient_norm)
+            self.masks.learn(value, len(batch.left) * ranks.count())
         self._optimiser.step()
         self.step += 1
-        return {name: float(term.detach()) for name, term in terms.items()}
+        return found
+
+    def _learned(self) -> Iterator[Tensor]:
+        yield from self.network.parameters()
+        if self.masks is not None:
+            yield from self.masks.masks.values()
+
+    def _check(self, loss: float, gradient_norm: float) -> None:
+        """Stop before a bad step reaches weights, scores or checkpoints."""
+        fault = self._guard.fault(loss, gradient_norm)
+        if fault:
+            frames = self._dataset.frames(self.step, self._config.batch, self._config.seed)
+            msg = f'step {self.step}: {fault}; its frames: {", ".join(frames)}'
+            raise _DivergenceError(msg)
 
     def _distil(
         self, image: Tensor, predictions: list[Tensor], terms: dict[str, Tensor]
@@ -181,25 +259,31 @@ class Trainer:
         weight = self._config.losses.distillation
         if self._teacher is None or weight == 0:
             return image.new_zeros(())
-        with torch.no_grad(), torch.autocast('cpu', torch.bfloat16, enabled=self._bf16):
+        with torch.no_grad(), torch.autocast('cpu', torch.bfloat16, enabled=self.speed.bf16):
             wanted = self._teacher(image)
         terms['distillation'] = weight * distillation(predictions, wanted)
         return terms['distillation']
 
-    def _validate(self, validation: Mapping[str, list[Frame]]) -> dict[str, DepthMetrics]:
-        size = (self._config.height, self._config.width)
+    def _validate(self, validation: Mapping[str, list[Frame]], progress: Progress) -> Progress:
+        size, baseline_m = (self._config.height, self._config.width), self._config.baseline_m
         self.network.eval()
         found = {
-            name: validate(self.network, frames, size, self._config.baseline_m)
+            name: validate(self.network, frames, size, baseline_m)
+            for name, frames in validation.items()
+        }
+        previews = {
+            name: preview(self.network, frames[0], size, baseline_m)
             for name, frames in validation.items()
         }
         self.network.train()
-        return found
+        return replace(progress, validation=found, previews=previews)
 
-    def _progress(self, terms: dict[str, float], found: dict[str, DepthMetrics]) -> Progress:
+    def _progress(self, terms: dict[str, float]) -> Progress:
         rate = float(self._optimiser.param_groups[0]['lr'])
         share = self.masks.share() if self.masks is not None else 1.0
-        return Progress(self.step, self._config.steps, terms, rate, share, found)
+        widths = self.masks.widths if self.masks is not None else {}
+        done, line = (self.step, self._config.steps), self.speed.line
+        return Progress(*done, terms, rate, share, {}, widths, speed=line)
 
 
 def learning_rate(step: int, steps: int, top: float, final: float = 0.0) -> float:
@@ -213,21 +297,3 @@ def learning_rate(step: int, steps: int, top: float, final: float = 0.0) -> floa
         return top * (step + 1) / rise
     down = 0.5 * (1 - math.cos(math.pi * (step - rise) / max(1, steps - rise)))
     return top * (1 - (1 - final) * down)
-
-
-def validate(
-    network: DepthNetwork, frames: list[Frame], size: tuple[int, int], baseline_m: float
-) -> DepthMetrics:
-    """Return the mean Eigen-protocol metrics of a network over frames with measured depth."""
-    rows: list[DepthMetrics] = []
-    for frame in frames:
-        if frame.depth is None:
-            continue
-        image = torch.tensor(resize_image(frame.left, size[1], size[0]))
-        with torch.no_grad():
-            disparity = network(image.permute(2, 0, 1)[None].float() / 255)[0][0, 0].numpy()
-        scale = frame.camera.fx_over_width
-        found = evaluate_frame(frame.depth, disparity, baseline_m, scale, EIGEN)
-        if found is not None:
-            rows.append(found)
-    return mean_metrics(rows)

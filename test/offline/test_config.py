@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
+import subprocess
+import sys
 
 from depth_prune_ros.core.errors import ConfigError
 from depth_prune_ros.offline.config import read_config
@@ -17,28 +19,58 @@ OURS = sorted((Path(__file__).resolve().parents[2] / 'config').glob('train_*.yam
 @pytest.mark.parametrize(
     ('text', 'message'),
     [
-        ('stepz: 5', 'stepz: Extra inputs are not permitted, found 5'),
-        ('losses: {ssim: 1}', 'losses.ssim: Extra inputs are not permitted, found 1'),
-        ('steps: many', "steps: Input should be a valid integer.*, found 'many'"),
-        ('steps: 0', 'steps: Input should be greater than or equal to 1, found 0'),
-        ('augment: {crop: 0}', 'augment.crop: Input should be greater than 0, found 0'),
-        ('prune: {floor: 1.5}', r'prune\.floor: Input should be less than or equal to 1'),
-        ('baseline_m: -0.5', r'baseline_m: Input should be greater than 0, found -0\.5'),
-        ('shares: {street*: some}', r'shares\.street\*: Input should be a valid number'),
-        ('seed: -1', 'seed: Input should be greater than or equal to 0, found -1'),
-        ('shares: {street*: 0}', r'shares\.street\*: Input should be greater than 0, found 0'),
-        ('- steps', 'expected keys and values, found'),
-        ('steps: [', 'expected YAML, found: while parsing'),
-        ('a: b: c', 'expected YAML, found: mapping values are not allowed here'),
+        ('stepz: 5', ':1: expected a known key, found stepz; nearest: steps'),
+        (
+            'steps: 5\nlosses: {ssim: 1}',
+            ':2: expected a known key, found losses.ssim; nearest: losses.smoothness',
+        ),
+        (
+            'losses:\n  depth: 1\n\n  flip: 1',
+            ':4: expected a known key, found losses.flip; nearest: augment.flip',
+        ),
+        ('steps: many', ":1: steps: Input should be a valid integer.*, found 'many'"),
+        ('batch: 1\nsteps: 0', ':2: steps: Input should be greater than or equal to 1, found 0'),
+        ('augment: {crop: 0}', ':1: augment.crop: Input should be greater than 0, found 0'),
+        ('prune:\n  floor: 1.5', r':2: prune\.floor: Input should be less than or equal to 1'),
+        ('baseline_m: -0.5', r':1: baseline_m: Input should be greater than 0, found -0\.5'),
+        ('shares: {street*: some}', r':1: shares\.street\*: Input should be a valid number'),
+        ('seed: -1', ':1: seed: Input should be greater than or equal to 0, found -1'),
+        ('shares: {street*: 0}', r':1: shares\.street\*: Input should be greater than 0, found 0'),
+        ('shares: {a: 0.6, b: 0.6}', ':1: shares: .* should sum to 1 at most, found'),
+        ('bf16: fast', ":1: bf16: .* valid boolean.* or Input should be 'auto', found 'fast'$"),
+        ('network: mobilnet', ":1: network: .*; nearest: mobilenet, found 'mobilnet'"),
+        ('width: 640\nheight: 200', ':2: height: .* multiple of 32 for mobilenet, found 200'),
+        ('steps: 1\nsteps: 2', ':2: expected each key once, found steps in line 1, too'),
+        ('losses: 3', ':1: losses: Input should be a valid dictionary'),
+        ('- steps', ': expected keys and values, found'),
+        ('steps: [', ': expected YAML, found: while parsing'),
+        ('a: b: c', ': expected YAML, found: mapping values are not allowed here'),
     ],
 )
 def test_wrong_ones(text: str, message: str, tmp_path: Path) -> None:
     file = tmp_path / 'train.yaml'
     file.write_text(text)
-    with pytest.raises(ConfigError, match=message) as caught:
+    with pytest.raises(ConfigError, match=f'^{file}{message}') as caught:
         read_config(file)
-    assert str(caught.value).startswith(f'{file}: ')
     assert '\n' not in str(caught.value)
+
+
+def test_every_fault_is_said_at_once(tmp_path: Path) -> None:
+    file = tmp_path / 'train.yaml'
+    file.write_text('stepz: 5\nbatch: 0\n')
+    with pytest.raises(ConfigError) as caught:
+        read_config(file)
+    faults = str(caught.value).split(f'{file}:')
+    assert sorted(fault[0] for fault in faults[1:]) == ['1', '2']
+
+
+def test_the_command_refuses_before_anything_starts(tmp_path: Path) -> None:
+    (tmp_path / 'train.yaml').write_text('stepz: 5\n')
+    arguments = ['--bags', 'nowhere', '--out', 'run', '--config', 'train.yaml']
+    command = [sys.executable, '-m', 'depth_prune_ros.cli', 'train', *arguments]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=tmp_path)
+    wanted = 'error: train.yaml:1: expected a known key, found stepz; nearest: steps\n'
+    assert (done.returncode, done.stderr) == (1, wanted)
 
 
 def test_no_text_at_all(tmp_path: Path) -> None:

@@ -9,10 +9,10 @@ from depth_prune_ros.core.camera import Intrinsics
 from depth_prune_ros.core.errors import TrainingError
 from depth_prune_ros.offline.config import AugmentConfig
 from depth_prune_ros.offline.dataset import Dataset
-from depth_prune_ros.offline.dataset import load_samples
-from depth_prune_ros.offline.dataset import to_sample
-from depth_prune_ros.offline.losses import Batch
+from depth_prune_ros.offline.dataset import TrainingBatch
 from depth_prune_ros.offline.losses import warp
+from depth_prune_ros.offline.samples import load_samples
+from depth_prune_ros.offline.samples import to_sample
 import numpy as np
 from numpy.typing import NDArray
 import pytest
@@ -57,14 +57,14 @@ def _mono(depth: NDArray[np.float32]) -> Frame:
     return Frame(0, _texture(width)[:height], _camera(width, height), depth=depth)
 
 
-def _batch(frame: Frame, augment: AugmentConfig = NONE, number: int = 0) -> Batch:
+def _batch(frame: Frame, augment: AugmentConfig = NONE, number: int = 0) -> TrainingBatch:
     sample = to_sample(frame, (HEIGHT, WIDTH), BASELINE_M, 0)
     assert sample is not None
     dataset = Dataset({'bag': [sample]}, {}, (HEIGHT, WIDTH), BASELINE_M, augment)
     return dataset.batch(number, 1, 0)
 
 
-def _warp_error(batch: Batch) -> float:
+def _warp_error(batch: TrainingBatch) -> float:
     """Return the mean error of left(x) = right(x - d) where x - d lies in the image."""
     disparity: Tensor = torch.nan_to_num(batch.disparity, nan=float(batch.disparity.nanmedian()))
     error = (warp(batch.right, -disparity) - batch.left).abs()
@@ -184,16 +184,38 @@ def test_another_baseline_than_the_training_one() -> None:
     np.testing.assert_allclose(batch.disparity, SHIFT / WIDTH, rtol=1e-5)
 
 
-def test_colour_and_grey_change_both_views_alike() -> None:
-    frame = replace(_plane(), right=_plane().left)
-    colour = _batch(frame, AugmentConfig(flip=0, colour=1, grey=0, crop=1))
-    torch.testing.assert_close(colour.left, colour.right, rtol=0, atol=0)
-    assert (colour.left - _batch(frame).left).abs().mean() > 0.02
-    assert 0 <= colour.left.min() <= colour.left.max() <= 1
-    grey = _batch(frame, AugmentConfig(flip=0, colour=0, grey=1, crop=1)).left
+def test_light_changes_what_the_network_is_shown_and_no_target() -> None:
+    plain = _batch(_plane())
+    torch.testing.assert_close(plain.image, plain.left, rtol=0, atol=0)
+    for changes in ({'colour': 1}, {'grey': 1}, {'colour': 1, 'grey': 1}):
+        augment = AugmentConfig.model_validate(
+            {'flip': 0, 'colour': 0, 'grey': 0, 'crop': 1, **changes}
+        )
+        batch = _batch(_plane(), augment)
+        for found, wanted in ((batch.left, plain.left), (batch.right, plain.right)):
+            torch.testing.assert_close(found, wanted, rtol=0, atol=0)
+        assert (batch.image - plain.left).abs().mean() > 0.02
+        assert 0 <= batch.image.min() <= batch.image.max() <= 1
+
+
+def test_light_by_hand() -> None:
+    """A gamma and three factors explain every pixel; grey has ITU-R 601's weights."""
+    plain = _batch(_plane()).left
+    shown = _batch(_plane(), AugmentConfig(flip=0, colour=1, grey=0, crop=1)).image
+    inside = (shown > 0.02) & (shown < 0.98)
+    gammas = []
+    for channel in range(3):
+        here = inside[:, channel]
+        x, y = plain[:, channel][here].log(), shown[:, channel][here].log()
+        gamma, factor = np.polyfit(x, y, 1)
+        np.testing.assert_allclose(y, gamma * x + factor, atol=1e-3)
+        gammas.append(gamma)
+    assert np.ptp(gammas) < 1e-3
+    assert 0.8 <= gammas[0] <= 1.2
+    grey = _batch(_plane(), AugmentConfig(flip=0, colour=0, grey=1, crop=1)).image
     torch.testing.assert_close(grey[:, 0], grey[:, 2], rtol=0, atol=0)
     weights = torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
-    torch.testing.assert_close(grey[:, 0], (_batch(frame).left * weights).sum(1))
+    torch.testing.assert_close(grey[:, 0], (plain * weights).sum(1))
 
 
 def _bags(counts: dict[str, int]) -> dict[str, list[Frame]]:
@@ -206,7 +228,7 @@ def _bags(counts: dict[str, int]) -> dict[str, list[Frame]]:
 
 
 def _dataset(counts: dict[str, int], shares: dict[str, float]) -> Dataset:
-    samples = {bag: load_samples(f, (8, 8), BASELINE_M) for bag, f in _bags(counts).items()}
+    samples = {bag: list(load_samples(f, (8, 8), BASELINE_M)) for bag, f in _bags(counts).items()}
     return Dataset(samples, shares, (8, 8), BASELINE_M, NONE)
 
 
@@ -239,7 +261,7 @@ def test_no_samples(bags: dict[str, list[object]]) -> None:
 
 
 def test_a_batch_is_its_number_and_seed() -> None:
-    samples = load_samples([_plane()] * 5, (HEIGHT, WIDTH), BASELINE_M)
+    samples = list(load_samples([_plane()] * 5, (HEIGHT, WIDTH), BASELINE_M))
     dataset = Dataset({'bag': samples}, {}, (HEIGHT, WIDTH), BASELINE_M, AugmentConfig())
     first = dataset.batch(3, 2, 7)
     dataset.batch(4, 2, 7)
@@ -254,6 +276,7 @@ def test_a_batch_is_its_number_and_seed() -> None:
 def test_samples_are_kept_a_little_larger() -> None:
     seen: list[int] = []
     nothing = replace(_plane(), right=None, baseline_m=None, depth=None)
-    samples = load_samples([_plane(), nothing, _plane()], (20, 40), BASELINE_M, seen.append)
+    frames = [_plane(), nothing, _plane()]
+    samples = list(load_samples(frames, (20, 40), BASELINE_M, seen.append))
     assert [s.left.shape for s in samples] == [(26, 52, 3)] * 2
     assert seen == [1, 2, 3]

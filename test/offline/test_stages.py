@@ -23,7 +23,7 @@ from depth_prune_ros.offline import stages
 from depth_prune_ros.offline.config import TrainConfig
 from depth_prune_ros.offline.cost import cost
 from depth_prune_ros.offline.export import export
-from depth_prune_ros.offline.train import Progress
+from depth_prune_ros.offline.progress import Progress
 import numpy as np
 import pytest
 import torch
@@ -39,6 +39,7 @@ CONFIG = TrainConfig.model_validate(
         'steps': 4,
         'batch': 2,
         'bf16': False,
+        'channels_last': True,
         'checkpoint_every': 2,
         'licence': 'CC0',
         'prune': PRUNE,

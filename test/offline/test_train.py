@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+import re
 
 from depth_prune_ros.bags.frames import Frame
 from depth_prune_ros.core.camera import Intrinsics
@@ -15,15 +17,15 @@ from depth_prune_ros.offline.config import TrainConfig
 from depth_prune_ros.offline.cost import Budget
 from depth_prune_ros.offline.cost import measures
 from depth_prune_ros.offline.dataset import Dataset
-from depth_prune_ros.offline.dataset import load_samples
 from depth_prune_ros.offline.masks import Masks
 from depth_prune_ros.offline.masks import Pressure
 from depth_prune_ros.offline.networks.base import DepthNetwork
 from depth_prune_ros.offline.networks.catalogue import build
+from depth_prune_ros.offline.progress import Progress
+from depth_prune_ros.offline.samples import load_samples
 from depth_prune_ros.offline.train import learning_rate
-from depth_prune_ros.offline.train import Progress
 from depth_prune_ros.offline.train import Trainer
-from depth_prune_ros.offline.train import validate
+from depth_prune_ros.offline.validation import validate
 import numpy as np
 import pytest
 from tiny_networks import narrow
@@ -45,6 +47,7 @@ def _config(steps: int, **changes: object) -> TrainConfig:
         'steps': steps,
         'batch': 2,
         'bf16': False,
+        'channels_last': True,
         'checkpoint_every': 2,
         'augment': PLAIN,
     }
@@ -59,7 +62,7 @@ def _frames(count: int = 4, depth_m: float = 6.0) -> list[Frame]:
 
 
 def _dataset() -> Dataset:
-    samples = load_samples(_frames(), (HEIGHT, WIDTH), 0.5)
+    samples = list(load_samples(_frames(), (HEIGHT, WIDTH), 0.5))
     return Dataset({'bag': samples}, {}, (HEIGHT, WIDTH), 0.5, PLAIN)
 
 
@@ -166,14 +169,79 @@ def test_a_finished_run_does_no_more(tmp_path: Path) -> None:
 
 
 def test_a_loss_that_is_not_finite_stops(tmp_path: Path) -> None:
+    """With the step, its frames, and the last checkpoint, which is good and gone on from."""
+    trainer = Trainer(_network(), _dataset(), _config(6), card={})
+
+    def poison(progress: Progress) -> None:
+        if progress.step == 3:
+            trainer.network.get_parameter('decoder.disp1.bias').data.fill_(float('nan'))
+
+    with pytest.raises(TrainingError) as caught:
+        trainer.run(tmp_path, {}, poison)
+    frames = _dataset().frames(3, 2, 0)
+    assert str(caught.value) == (
+        f'step 3: expected a finite loss, found nan; its frames: {", ".join(frames)}; '
+        f'last good checkpoint: {tmp_path}/step-0000002; lower learning_rate'
+    )
+    assert all(re.fullmatch(r'bag at [0-3] ns', frame) for frame in frames)
+    assert all(v.isfinite().all() for v in checkpoints.load(tmp_path).weights.values())
+    assert [p.step for p in _train(_config(6), tmp_path)] == [3, 4, 5, 6]
+
+
+def test_gradients_that_are_not_finite_stop_before_the_weights(tmp_path: Path) -> None:
     network = _network()
-    network.get_parameter('decoder.disp1.bias').data.fill_(float('nan'))
+    network.get_parameter('decoder.disp1.bias').register_hook(lambda g: g * float('inf'))
+    before = {key: value.clone() for key, value in network.named_parameters()}
     trainer = Trainer(network, _dataset(), _config(2), card={})
     with pytest.raises(
-        TrainingError, match='finite loss at step 0, found nan; lower learning_rate'
+        TrainingError, match=r'step 0: expected finite gradients, .* last good checkpoint: none;'
     ):
         trainer.run(tmp_path, {}, lambda _: None)
     assert list(tmp_path.iterdir()) == []
+    assert all(torch.equal(before[key], v.detach()) for key, v in network.named_parameters())
+
+
+def test_an_exploding_loss_stops(tmp_path: Path) -> None:
+    """After 20 steps of observation; heads at -60 say 1e26 times too far."""
+    trainer = Trainer(_network(), _dataset(), _config(40, checkpoint_every=10), card={})
+
+    def explode(progress: Progress) -> None:
+        if progress.step == 24:
+            for level in range(1, 5):
+                head = trainer.network.get_submodule(f'decoder.disp{level}')
+                head.bias.data.fill_(-60.0)
+
+    with pytest.raises(TrainingError, match=r'step 24: expected a loss below .* \(20 times its '):
+        trainer.run(tmp_path, {}, explode)
+    assert checkpoints.load(tmp_path).step == 20
+
+
+def test_other_data_are_not_gone_on_with(tmp_path: Path) -> None:
+    _train(_config(1), tmp_path)
+    before = checkpoints.load(tmp_path)
+    assert before.data_fingerprint == ''
+    other = Dataset(
+        {'b': list(load_samples(_frames(), (32, 64), 0.5))}, {}, (32, 64), 0.5, PLAIN, 'x'
+    )
+    Trainer(_network(), other, _config(2), card={}).resume(tmp_path)
+    state = checkpoints.load_training(tmp_path)
+    checkpoints.save(tmp_path, replace(before, data_fingerprint='y'), state)
+    with pytest.raises(CheckpointError, match='expected a run of this very training, found'):
+        Trainer(_network(), other, _config(2), card={}).resume(tmp_path)
+
+
+def test_a_checkpoint_that_cannot_be_written_stops(tmp_path: Path) -> None:
+    """The thread that writes fails; the training does not go on as if nothing were."""
+    out = tmp_path / 'run'
+
+    def block(progress: Progress) -> None:
+        if progress.step == 1:
+            out.write_text('in the way')
+
+    trainer = Trainer(_network(), _dataset(), _config(8), card={})
+    with pytest.raises(CheckpointError, match='expected to write a checkpoint, found: '):
+        trainer.run(out, {}, block)
+    assert trainer.step < 8
 
 
 def test_a_teacher_is_distilled(tmp_path: Path) -> None:

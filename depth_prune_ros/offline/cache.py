@@ -1,0 +1,271 @@
+"""
+Decoded samples on disk: made once per bag and options, then read through a memory map.
+
+A cache is a folder, ``<bag>-<key>``: ``samples.bin`` (for each sample its left image, right image
+and points, one after the other), ``index.npy`` (where they begin) and ``about.json`` (what the key
+was made of). The key is a digest of all bytes of the bag, of the options, and of the code that
+decodes, so what has changed has another name and nothing stale is ever read. A cache is
+written under a hidden name, synchronised and renamed: one that has its name is whole. A lock
+makes a second process wait for the first instead of decoding the same bag.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Iterable
+from collections.abc import Iterator
+from contextlib import contextmanager
+import errno
+import fcntl
+import hashlib
+from importlib.metadata import version
+import json
+import os
+from pathlib import Path
+import shutil
+from typing import Any
+
+import cv2
+from depth_prune_ros.bags.frames import read_frames
+from depth_prune_ros.bags.reading import open_bag
+from depth_prune_ros.bags.reading import topics_by_type
+from depth_prune_ros.bags.topics import choose_topics
+from depth_prune_ros.core.errors import BagError
+from depth_prune_ros.core.errors import TrainingError
+from depth_prune_ros.offline.checkpoint import sync
+from depth_prune_ros.offline.fingerprint import bag_digest
+from depth_prune_ros.offline.samples import Array
+from depth_prune_ros.offline.samples import kept_size
+from depth_prune_ros.offline.samples import load_samples
+from depth_prune_ros.offline.samples import Sample
+import numpy as np
+
+_ALIGNED = 64
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_ROW = np.dtype(
+    [
+        ('offset', '<u8'),
+        ('points', '<u4'),
+        ('has_right', '?'),
+        ('fx_over_width', '<f8'),
+        ('baseline_m', '<f8'),
+        ('stamp_ns', '<i8'),
+    ]
+)
+_PACKAGE = Path(__file__).resolve().parents[1]
+# what a frame goes through on its way to a sample
+_DECODING = ('bags/*.py', 'core/images.py', 'core/camera.py', 'offline/samples.py')
+
+
+class CachedSamples:
+    """The samples of one bag, read from the disk as they are asked for."""
+
+    def __init__(self, folder: Path) -> None:
+        """
+        Map a cache into memory.
+
+        :raises OSError, ValueError, KeyError: not a whole cache
+        """
+        about = json.loads((folder / 'about.json').read_text())
+        file = folder / 'samples.bin'
+        if file.stat().st_size != about['bytes']:
+            msg = f'{file}: expected {about["bytes"]} bytes, found {file.stat().st_size}'
+            raise ValueError(msg)
+        self.fingerprint: str = about['key']
+        self._size: tuple[int, int] = tuple(about['sample_size'])
+        self._rows = np.load(folder / 'index.npy')
+        mapped = np.memmap(file, np.uint8, 'r') if about['bytes'] else np.zeros(0, np.uint8)
+        self._bytes: Array = np.asarray(mapped)
+
+    def __len__(self) -> int:
+        """Return the number of samples."""
+        return len(self._rows)
+
+    def __iter__(self) -> Iterator[Sample]:
+        """Yield the samples one by one."""
+        return (self[index] for index in range(len(self)))
+
+    def __getitem__(self, index: int) -> Sample:
+        """Return a sample whose arrays lie in the memory map."""
+        row = self._rows[index]
+        height, width = self._size
+        pixels = height * width * 3
+        start = int(row['offset'])
+        stop = start + pixels * (1 + int(row['has_right']))
+        views = self._bytes[start:stop].reshape(-1, height, width, 3)
+        at = stop + _padding(stop - start)
+        points = self._bytes[at : at + 12 * int(row['points'])].view(np.float32)
+        return Sample(
+            left=views[0],
+            right=views[1] if row['has_right'] else None,
+            points=points.reshape(-1, 3),
+            fx_over_width=float(row['fx_over_width']),
+            baseline_m=float(row['baseline_m']),
+            stamp_ns=int(row['stamp_ns']),
+        )
+
+
+def default_folder() -> Path:
+    """Return where caches are kept where nothing else is said."""
+    cache = os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache'
+    return Path(cache) / 'depth_prune_ros' / 'frames'
+
+
+def cached_samples(
+    bag: Path,
+    size: tuple[int, int],
+    baseline_m: float,
+    progress: Callable[[int], None],
+    folder: Path | None = None,
+) -> CachedSamples:
+    """
+    Return the samples of a bag: those of its cache, which is made where there is none.
+
+    :param size: (height, width) of the network
+    :param progress: called with the frames read so far
+    :param folder: of all caches; default_folder() by default
+    :raises BagError: a bag that cannot be read, or that changes meanwhile
+    :raises TrainingError: a cache that cannot be written; the disk is full
+    """
+    folder = folder or default_folder()
+    about = _about(bag, size, baseline_m, folder)
+    final = folder / f'{bag.resolve().name}-{about["key"]}'
+    found = _open(final)
+    if found is None:
+        with _one_line(folder), _locked(folder / f'.{final.name}.lock'):
+            found = _open(final)
+            if found is None:
+                return _make(bag, final, about, progress)
+    progress(len(found))
+    return found
+
+
+def _make(
+    bag: Path, final: Path, about: dict[str, Any], progress: Callable[[int], None]
+) -> CachedSamples:
+    """Decode a bag into a cache; the caller holds its lock."""
+    for dead in final.parent.glob(f'.{final.name}.*.partial'):
+        shutil.rmtree(dead)
+    partial = final.parent / f'.{final.name}.{os.getpid()}.partial'
+    partial.mkdir()
+    try:
+        size, baseline_m = tuple(about['size']), about['baseline_m']
+        samples = load_samples(read_frames(bag), size, baseline_m, progress)
+        rows = _write(partial / 'samples.bin', samples, bag, final.parent)
+        about = {**about, 'bytes': (partial / 'samples.bin').stat().st_size}
+        np.save(partial / 'index.npy', np.array(rows, _ROW))
+        (partial / 'about.json').write_text(json.dumps(about, indent=1))
+        if bag_digest(bag, final.parent / 'digests') != about['bag']:
+            msg = f'{bag}: expected a bag at rest, found it changed while it was read; try again'
+            raise BagError(msg)
+        for path in (*partial.iterdir(), partial):
+            sync(path)
+        if final.exists():  # a damaged one
+            shutil.rmtree(final)
+        partial.rename(final)
+        sync(final.parent)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return CachedSamples(final)
+
+
+def _write(
+    path: Path, samples: Iterable[Sample], bag: Path, folder: Path
+) -> list[tuple[Any, ...]]:
+    """Write the samples one after the other and return their rows of the index."""
+    rows: list[tuple[Any, ...]] = []
+    stop = 0
+    try:
+        with path.open('wb') as file:
+            for sample in samples:
+                parts = [
+                    b'' if view is None else np.ascontiguousarray(view).tobytes()
+                    for view in (sample.left, sample.right)
+                ]
+                parts.append(bytes(_padding(sum(map(len, parts)))))
+                parts.append(np.ascontiguousarray(sample.points).tobytes())
+                parts.append(bytes(_padding(len(parts[-1]))))
+                values = (sample.fx_over_width, sample.baseline_m, sample.stamp_ns)
+                rows.append((stop, len(sample.points), sample.right is not None, *values))
+                stop += sum(map(len, parts))
+                if len(rows) == 1 and _needed(bag, stop) > shutil.disk_usage(folder).free:
+                    raise OSError(errno.ENOSPC, 'not enough room')
+                file.writelines(parts)
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        free = shutil.disk_usage(folder).free + path.stat().st_size
+        msg = (
+            f'{folder}: expected {_needed(bag, stop / len(rows))} bytes for the frames of {bag}, '
+            f'found {free} free; free some, or name a folder on another disk as cache in the '
+            'configuration'
+        )
+        raise TrainingError(msg) from error
+    return rows
+
+
+def _needed(bag: Path, each: float) -> int:
+    """Return how many bytes a cache takes, from those of one sample."""
+    with open_bag(bag) as reader:
+        left = choose_topics(bag, topics_by_type(reader)).left
+        return int(each * reader.topics[left].msgcount)
+
+
+def _about(bag: Path, size: tuple[int, int], baseline_m: float, folder: Path) -> dict[str, Any]:
+    """Return everything that a cache depends on, and its digest, the key."""
+    with open_bag(bag):  # says what is wrong with one that is none
+        pass
+    about = {
+        'bag': bag_digest(bag, folder / 'digests'),
+        'size': list(size),
+        'sample_size': list(kept_size(size)),
+        'baseline_m': baseline_m,
+        'decoding': _decoding(),
+        'layout': str(_ROW),
+    }
+    text = json.dumps(about, sort_keys=True)
+    return {**about, 'key': hashlib.blake2b(text.encode(), digest_size=16).hexdigest()}
+
+
+def _decoding() -> str:
+    """Return a digest of the code that decodes, ours and others'."""
+    digest = hashlib.blake2b(digest_size=16)
+    for pattern in _DECODING:
+        for path in sorted(_PACKAGE.glob(pattern)):
+            digest.update(path.read_bytes())
+    digest.update(f'{cv2.__version__} {np.__version__} {version("rosbags")}'.encode())
+    return digest.hexdigest()
+
+
+def _open(folder: Path) -> CachedSamples | None:
+    try:
+        return CachedSamples(folder)
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold a lock that the kernel gives back however the process ends."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open('w') as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
+def _one_line(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        msg = (
+            f'{folder}: expected to write decoded frames there, found: '
+            f'{error.strerror or error}; name another folder '
+            'as cache in the configuration'
+        )
+        raise TrainingError(msg) from error
+
+
+def _padding(count: int) -> int:
+    """Return how many bytes behind ``count`` reach the next multiple of _ALIGNED."""
+    return -count % _ALIGNED

@@ -1,0 +1,115 @@
+"""A YAML file with the line of every key, and what pydantic finds wrong in it, in one line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from depth_prune_ros.core.errors import ConfigError
+from pydantic import BaseModel
+from pydantic import ValidationError
+import yaml
+
+Key = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ConfigFile:
+    """
+    What a configuration file says.
+
+    :param values: as YAML gives them
+    :param lines: key, from the outermost section on -> its line, from 1
+    """
+
+    values: dict[str, Any]
+    lines: dict[Key, int]
+
+
+def read_file(path: Path) -> ConfigFile:
+    """
+    Read a YAML file of keys and values.
+
+    :raises ConfigError: no such file, not YAML, no keys and values, or a key that comes twice
+    """
+    try:
+        text = path.read_text()
+        node = yaml.compose(text, yaml.SafeLoader)
+        values = yaml.safe_load(text) or {}
+    except OSError as error:
+        msg = f'{path}: expected a configuration file, found: {error.strerror}'
+        raise ConfigError(msg) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        msg = f'{path}: expected YAML, found: {" ".join(str(error).split())}'
+        raise ConfigError(msg) from error
+    if not isinstance(values, dict):
+        msg = f'{path}: expected keys and values, found {values!r}'
+        raise ConfigError(msg)
+    lines: dict[Key, int] = {}
+    for key, line in _keys(node, ()):
+        if key in lines:
+            first = f'{".".join(key)} in line {lines[key]}, too'
+            msg = f'{path}:{line}: expected each key once, found {first}'
+            raise ConfigError(msg)
+        lines[key] = line
+    return ConfigFile(values, lines)
+
+
+def explain(
+    error: ValidationError, model: type[BaseModel], path: Path | None, lines: Mapping[Key, int]
+) -> str:
+    """
+    Say of every fault its file, line and key, and of an unknown key the nearest valid one.
+
+    :param path: the file; None where values come from options alone
+    :param lines: of the file's keys; a key that is not there came from an option
+    """
+    found: dict[str, list[str]] = {}
+    for fault in error.errors():
+        loc = tuple(map(str, fault['loc']))
+        if fault['type'] == 'extra_forbidden':
+            text = f'expected a known key, found {".".join(loc)}; nearest: {_nearest(model, loc)}'
+            found[_where(path, lines, loc) + text] = []
+            continue
+        # alternatives (true, false or auto) are faults of their own behind the key
+        key = next((loc[:n] for n in range(len(loc), 0, -1) if loc[:n] in lines), loc)
+        text = f'{".".join(key)}: {{}}, found {fault["input"]!r}'
+        found.setdefault(_where(path, lines, key) + text, []).append(fault['msg'])
+    return '; '.join(text.replace('{}', ' or '.join(reasons)) for text, reasons in found.items())
+
+
+def _keys(node: yaml.Node | None, above: Key) -> Iterator[tuple[Key, int]]:
+    if not isinstance(node, yaml.MappingNode):
+        return
+    for name, value in node.value:
+        key = (*above, str(name.value))
+        yield key, name.start_mark.line + 1
+        yield from _keys(value, key)
+
+
+def _where(path: Path | None, lines: Mapping[Key, int], key: Key) -> str:
+    if path is None or key not in lines:
+        return 'options: '
+    return f'{path}:{lines[key]}: '
+
+
+def _nearest(model: type[BaseModel], key: Key) -> str:
+    """Return the valid key most like an unknown one: the same in another section goes first."""
+    every = list(_valid(model, ()))
+    elsewhere = [valid for valid in every if valid[-1] == key[-1]]
+    if elsewhere:
+        return '.'.join(elsewhere[0])
+    beside = {valid[-1]: valid for valid in every if valid[:-1] == key[:-1]}
+    (name,) = get_close_matches(key[-1], beside, 1, 0.0)
+    return '.'.join(beside[name])
+
+
+def _valid(model: type[BaseModel], above: Key) -> Iterator[Key]:
+    for name, field in model.model_fields.items():
+        yield (*above, name)
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from _valid(field.annotation, (*above, name))

@@ -1,0 +1,109 @@
+"""Frames to samples: what a training keeps of a frame, a little above the network's size."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Iterable
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+from typing import Protocol
+
+from depth_prune_ros.bags.frames import Frame
+from depth_prune_ros.core.images import resize_image
+import numpy as np
+from numpy.typing import NDArray
+
+_KEPT_POINTS = 40_000
+_MARGIN = 1.3
+_FLOAT = np.float32
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """
+    A frame as the training keeps it.
+
+    :param left: uint8 [h, w, 3] RGB
+    :param right: the same of the right camera, or None
+    :param points: float32 [N, 3] measured depth: u and v as fractions of the image, z in metres
+    :param fx_over_width: focal length over image width
+    :param baseline_m: distance of the cameras; the training baseline where there is no right one
+    :param stamp_ns: header stamp of the frame
+    """
+
+    left: Array
+    right: Array | None
+    points: Array
+    fx_over_width: float
+    baseline_m: float
+    stamp_ns: int = 0
+
+
+class Samples(Protocol):
+    """The samples of a bag: in memory, or read as they are asked for."""
+
+    def __len__(self) -> int:
+        """Return the number of samples."""
+
+    def __iter__(self) -> Iterator[Sample]:
+        """Yield the samples one by one."""
+
+    def __getitem__(self, index: int, /) -> Sample:
+        """Return one sample."""
+
+
+def to_sample(frame: Frame, size: tuple[int, int], baseline_m: float, seed: int) -> Sample | None:
+    """
+    Shrink a frame to (height, width) and turn its depth image into points.
+
+    :return: None where the frame has nothing to learn from
+    """
+    height, width = size
+    points = np.zeros((0, 3), _FLOAT)
+    if frame.depth is not None:
+        rows, columns = np.nonzero(np.isfinite(frame.depth) & (frame.depth > 0))
+        if len(rows) > _KEPT_POINTS:
+            rng = np.random.default_rng(seed)
+            kept = np.sort(rng.choice(len(rows), _KEPT_POINTS, replace=False))
+            rows, columns = rows[kept], columns[kept]
+        shape = frame.depth.shape
+        u, v = (columns + 0.5) / shape[1], (rows + 0.5) / shape[0]
+        points = np.stack([u, v, frame.depth[rows, columns]], 1).astype(_FLOAT)
+    right = frame.right if frame.baseline_m else None
+    if right is None and not len(points):
+        return None
+    return Sample(
+        left=resize_image(frame.left, width, height),
+        right=None if right is None else resize_image(right, width, height),
+        points=points,
+        fx_over_width=frame.camera.fx_over_width,
+        baseline_m=frame.baseline_m or baseline_m,
+        stamp_ns=frame.stamp_ns,
+    )
+
+
+def load_samples(
+    frames: Iterable[Frame],
+    size: tuple[int, int],
+    baseline_m: float,
+    progress: Callable[[int], None] | None = None,
+) -> Iterator[Sample]:
+    """
+    Turn the frames of a bag into samples of :func:`kept_size`, one by one.
+
+    :param size: (height, width) of the network
+    :param progress: called with the frames read so far
+    """
+    for number, frame in enumerate(frames):
+        sample = to_sample(frame, kept_size(size), baseline_m, number)
+        if sample is not None:
+            yield sample
+        if progress is not None:
+            progress(number + 1)
+
+
+def kept_size(size: tuple[int, int]) -> tuple[int, int]:
+    """Return a sample's (height, width): enough for a crop to lose nothing."""
+    return round(size[0] * _MARGIN), round(size[1] * _MARGIN)

@@ -1,0 +1,74 @@
+"""Checkpoints written beside the training: the loop waits for a copy in memory, not for a disk."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import Future
+from concurrent.futures import ThreadPoolExecutor
+import copy
+from dataclasses import replace
+from pathlib import Path
+import time
+from types import TracebackType
+from typing import Any
+
+from depth_prune_ros.offline import checkpoint as checkpoints
+from depth_prune_ros.offline.checkpoint import Checkpoint
+
+
+class CheckpointWriter:
+    """
+    Writes the checkpoints of one run in a thread, one at a time.
+
+    :ivar held_up_s: how long the training waited for it, seconds
+    """
+
+    def __init__(self, run: Path) -> None:
+        """Write into the run's folder; as a context, wait for the last write at the end."""
+        self._run = run
+        self._thread = ThreadPoolExecutor(1)
+        self._pending: Future[Path] | None = None
+        self.held_up_s = 0.0
+
+    def write(self, checkpoint: Checkpoint, training: Mapping[str, Any]) -> None:
+        """
+        Copy a checkpoint, and write the copy; wait for the one before where it is not done.
+
+        :raises CheckpointError: the one before could not be written
+        """
+        start = time.perf_counter()
+        self.wait()
+        mine = replace(
+            checkpoint,
+            weights={key: value.detach().clone() for key, value in checkpoint.weights.items()},
+            masks={key: value.detach().clone() for key, value in checkpoint.masks.items()},
+            card=copy.deepcopy(checkpoint.card),
+        )
+        state = copy.deepcopy(dict(training))
+        self._pending = self._thread.submit(checkpoints.save, self._run, mine, state)
+        self.held_up_s += time.perf_counter() - start
+
+    def wait(self) -> None:
+        """
+        Wait until the last checkpoint is on the disk.
+
+        :raises CheckpointError: it could not be written
+        """
+        pending, self._pending = self._pending, None
+        if pending is not None:
+            pending.result()
+
+    def __enter__(self) -> CheckpointWriter:
+        """Return the writer."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Finish what is being written; its error is raised unless another one is under way."""
+        self._thread.shutdown()
+        if error is None:
+            self.wait()

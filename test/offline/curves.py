@@ -1,0 +1,77 @@
+"""Trains and prunes a network of few filters and writes every step's loss; run by torchrun."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+import json
+from pathlib import Path
+import sys
+
+from depth_prune_ros.bags.street import Street
+from depth_prune_ros.bags.street import street_to_bag
+from depth_prune_ros.offline import checkpoint as checkpoints
+from depth_prune_ros.offline import ranks
+from depth_prune_ros.offline import stages
+from depth_prune_ros.offline.config import TrainConfig
+from depth_prune_ros.offline.progress import Progress
+from tiny_networks import checkpoint
+from tiny_networks import narrow
+import torch
+
+CONFIG = TrainConfig.model_validate(
+    {
+        'imagenet': False,
+        'height': 64,
+        'width': 128,
+        'steps': 6,
+        'batch': 4,
+        'bf16': False,
+        'channels_last': True,
+        'learning_rate': 1e-4,
+        'validate_every': 3,
+        'prune': {'ramp': 0.5, 'every': 1, 'warmup': 1, 'memory': 4},
+    }
+)
+Curves = dict[str, list[dict[str, float]]]
+
+
+def prepare(folder: Path) -> None:
+    """Write the bags and the checkpoint that the curves start from."""
+    for seed, name in ((1, 'street'), (2, 'hall')):
+        street_to_bag(folder / name, Street(seed=seed, frames=4, width=160, height=80))
+    checkpoints.save(folder / 'start', checkpoint('mobilenet', narrow('mobilenet', 8), 5))
+
+
+def curves(folder: Path, out: Path) -> Curves:
+    """Return by stage the terms of each step, the masks' share and the validations' AbsRel."""
+    torch.set_num_threads(1)
+    data = stages.read_data([folder / 'street'], [folder / 'hall'], CONFIG, lambda *_: None)
+    found: Curves = {'train': [], 'prune': []}
+
+    def into(stage: str) -> stages.Report:
+        def report(progress: Progress) -> None:
+            judged: Mapping[str, float] = {k: m.abs_rel for k, m in progress.validation.items()}
+            found[stage].append({**progress.terms, 'share': progress.share, **judged})
+
+        return report
+
+    start = folder / 'start'
+    stages.train(CONFIG, data, out / 'train', into('train'), start=start)
+    stages.prune(CONFIG, data, out / 'prune', into('prune'), start=start, budget='macs=0.5')
+    first = CONFIG.model_copy(update={'steps': 1})
+    quiet: stages.Report = lambda _: None  # noqa: E731
+    stages.train(first, data, out / 'train_first', quiet, start=start)
+    stages.prune(first, data, out / 'prune_first', quiet, start=start, budget='none')
+    return found
+
+
+def main() -> None:
+    """Write the curves of the ranks that torchrun started; only one reports any."""
+    folder, out = map(Path, sys.argv[1:])
+    with ranks.together():
+        found = curves(folder, out)
+        (out / f'rank{ranks.rank()}.json').write_text(json.dumps(found))
+
+
+if __name__ == '__main__':
+    main()
