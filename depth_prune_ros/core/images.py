@@ -8,6 +8,8 @@ read through `step`, samples through `is_bigendian`.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
+import math
 from typing import Any
 
 import cv2
@@ -101,15 +103,29 @@ def resize_image(image: Pixels, width: int, height: int) -> Pixels:
     """
     Resize an image [H, W] or [H, W, C] to width x height.
 
-    :return: area-averaged where it shrinks in both directions, else bilinear; the very input
-        where the size fits already
+    Where it shrinks, a box filter as wide as an output pixel keeps fine texture from flickering;
+    then bilinear. OpenCV's area averaging does both at once, but takes three times as long.
+
+    :return: the very input where the size fits already
     """
     rows, columns = image.shape[:2]
     if (columns, rows) == (width, height):
         return image
-    shrinks = width <= columns and height <= rows
-    how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    return cv2.resize(image, (width, height), interpolation=how)
+    across, down = _box(columns / width), _box(rows / height)
+    if max(len(across), len(down)) > 1:
+        image = cv2.sepFilter2D(image, -1, across, down, borderType=cv2.BORDER_REPLICATE)
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
+
+
+@lru_cache(maxsize=32)
+def _box(width: float) -> NDArray[np.float32]:
+    """Return the taps of a box filter of any width, in pixels; below 1 it does nothing."""
+    side = math.ceil((width - 1) / 2)
+    if side < 1:
+        return np.ones(1, np.float32)
+    taps = np.ones(2 * side + 1, np.float32)
+    taps[0] = taps[-1] = (width - (2 * side - 1)) / 2
+    return taps / np.float32(width)
 
 
 def image_to_rgb(msg: Any) -> Bytes:

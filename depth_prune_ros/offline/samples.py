@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 from typing import Protocol
 
+import cv2
 from depth_prune_ros.bags.frames import Frame
-from depth_prune_ros.core.images import resize_image
 import numpy as np
 from numpy.typing import NDArray
 
@@ -75,13 +75,18 @@ def to_sample(frame: Frame, size: tuple[int, int], baseline_m: float, seed: int)
     if right is None and not len(points):
         return None
     return Sample(
-        left=resize_image(frame.left, width, height),
-        right=None if right is None else resize_image(right, width, height),
+        left=_shrink(frame.left, size),
+        right=None if right is None else _shrink(right, size),
         points=points,
         fx_over_width=frame.camera.fx_over_width,
         baseline_m=frame.baseline_m or baseline_m,
         stamp_ns=frame.stamp_ns,
     )
+
+
+def _shrink(view: Array, size: tuple[int, int]) -> Array:
+    """Bring a view to (height, width), sharp: the crop to come blurs as resize_image does."""
+    return cv2.resize(view, size[::-1], interpolation=cv2.INTER_AREA)
 
 
 def load_samples(
