@@ -11,6 +11,8 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 from dataclasses import dataclass
+from dataclasses import replace
+import itertools
 import json
 import multiprocessing
 import os
@@ -123,14 +125,15 @@ def main() -> None:
 
 
 def _rows(plan: dict[str, Any]) -> Iterator[Run]:
-    """Yield the rows, seed by seed, so that a part of them is a comparison too."""
-    network = plan['network']
-    for seed in plan['seeds']:
-        for budget in plan['budgets']:
-            for method in plan['methods']:
-                yield Run(network, method, budget, seed)
-        for method in plan['controls']:
-            yield Run(network, method, 0, seed)
+    """Yield the rows, budget by budget, so that a part of them is a comparison too."""
+    network, seeds = plan['network'], plan['seeds']
+    for number, budget in enumerate(plan['budgets']):
+        first = () if number else plan['at_first_budget']
+        for seed, method in itertools.product(seeds, (*plan['methods'], *first)):
+            yield Run(network, method, budget, seed)
+        if not number:
+            for seed, method in itertools.product(seeds, plan['controls']):
+                yield Run(network, method, 0, seed)
 
 
 def _make(
@@ -153,7 +156,9 @@ def _make(
             budget = f'macs={run.budget}' if run.budget else 'none'
             small = learned_masks(run.method, dense, budget, choosing, data, folder)
         else:
-            small = at_once(run.method, checkpoints.load(dense), run.budget, choosing, data)
+            given = _widths_of_ours(run) if run.method == 'ours-from-scratch' else None
+            start = checkpoints.load(dense)
+            small = at_once(run.method, start, run.budget, choosing, data, given)
     except MaskError as error:
         return _write(run, {'refused': str(error)})
     steps = plan['steps'] - (plan['mask_steps'] if run.method in FORMS else 0)
@@ -184,6 +189,13 @@ def _make(
     }
     shutil.rmtree(folder)
     return _write(run, row)
+
+
+def _widths_of_ours(run: Run) -> dict[str, int]:
+    """Return the widths that our masks left, of the same budget and seed."""
+    ours = RESULTS / f'{replace(run, method="ours-macs").name}.json'
+    widths: dict[str, int] = json.loads(ours.read_text())['widths']
+    return widths
 
 
 def _write(run: Run, row: dict[str, Any]) -> dict[str, Any]:

@@ -54,10 +54,22 @@ def learned_masks(
 
 
 def at_once(
-    method: str, dense: Checkpoint, ratio: float, config: TrainConfig, data: stages.Data
+    method: str,
+    dense: Checkpoint,
+    ratio: float,
+    config: TrainConfig,
+    data: stages.Data,
+    given: Mapping[str, int] | None = None,
 ) -> Checkpoint:
-    """Choose filters in one go; ratio is that of the dense network's multiply-accumulates."""
+    """
+    Choose filters in one go.
+
+    :param ratio: of the dense network's multiply-accumulates
+    :param given: widths of a new network with random weights
+    """
     torch.manual_seed(config.seed)
+    if given is not None:
+        return _as_checkpoint(dense, build(dense.network, given))
     if method == 'dense-longer':
         return dense
     if method.startswith('tp-'):
@@ -137,7 +149,7 @@ def _accumulate_gradients(network: DepthNetwork, config: TrainConfig, data: stag
     weights = Weights(**config.losses.model_dump(exclude={'distillation'}))
     for number in range(TAYLOR_BATCHES):
         batch = data.dataset.batch(number, config.batch, config.seed)
-        depth_loss(network(batch.left), batch, weights)['task'].backward()
+        depth_loss(network(batch.image), batch, weights)['task'].backward()
 
 
 def _uniform_widths(network: DepthNetwork, ratio: float, config: TrainConfig) -> dict[str, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import compare
 from compare_methods import at_once
 import compare_results
 from depth_prune_ros.bags.street import Street
@@ -39,6 +40,25 @@ def test_methods_meet_the_budget_with_a_network_that_loads(method: str, data: st
     kept = {tuple(row.flatten().tolist()) for row in DENSE.weights['stem.0.weight']}
     own = {tuple(row.flatten().tolist()) for row in small.weights['stem.0.weight']}
     assert (own <= kept) == (method != 'uniform-scratch')
+
+
+def test_our_widths_from_random_weights(data: stages.Data) -> None:
+    widths = narrow('mobilenet', 8)
+    small = at_once('ours-from-scratch', DENSE, 0.4, CONFIG, data, widths)
+    assert small.widths == widths
+    start = small.build().state_dict()['stem.0.weight']
+    assert start.shape[0] == widths['stem']
+    assert not torch.equal(start, DENSE.weights['stem.0.weight'][: len(start)])
+
+
+def test_rows_come_budget_by_budget() -> None:
+    plan = {'network': 'n', 'budgets': [0.2, 0.5], 'seeds': [0, 1], 'methods': ['a']}
+    plan |= {'at_first_budget': ['b'], 'controls': ['c']}
+    names = [run.name for run in compare._rows(plan)]
+    assert names == [
+        *('n-a-0.2-0', 'n-b-0.2-0', 'n-a-0.2-1', 'n-b-0.2-1'),
+        *('n-c-0', 'n-c-1', 'n-a-0.5-0', 'n-a-0.5-1'),
+    ]
 
 
 def _row(method: str, seed: int, abs_rel: float, ms: float) -> compare_results.Row:
