@@ -82,7 +82,7 @@ def main() -> None:
     plan = yaml.safe_load(options.config.read_text())
     missing = [
         run
-        for run in _rows(plan)
+        for run in planned(plan)
         if options.only in run.name and not (RESULTS / f'{run.name}.json').exists()
     ]
     print(f'{len(missing)} rows to make')
@@ -124,7 +124,7 @@ def main() -> None:
         sys.exit('a row failed: see above; what is done is kept, and the same command goes on')
 
 
-def _rows(plan: dict[str, Any]) -> Iterator[Run]:
+def planned(plan: dict[str, Any]) -> Iterator[Run]:
     """Yield the rows, budget by budget, so that a part of them is a comparison too."""
     network, seeds = plan['network'], plan['seeds']
     for number, budget in enumerate(plan['budgets']):

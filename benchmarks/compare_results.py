@@ -10,21 +10,25 @@ from __future__ import annotations
 
 import argparse
 from collections import defaultdict
+from collections.abc import Iterator
 import csv
 import json
 from pathlib import Path
 import statistics
 from typing import Any
 
+from compare import planned
 from depth_prune_ros.offline.latency import milliseconds
 from depth_prune_ros.offline.networks.catalogue import build
 from jinja2 import Environment
 from jinja2 import StrictUndefined
 from matplotlib.figure import Figure
+import yaml
 
 HERE = Path(__file__).resolve().parent
 DOCS = HERE.parent / 'docs'
 ROWS = HERE / 'results' / 'compare'
+PLANS = HERE / 'compare'
 TABLE = HERE / 'results' / 'compare.csv'
 COLUMNS = (
     'network',
@@ -69,7 +73,7 @@ def main() -> None:
     groups = _groups(rows)
     for network in sorted({row['network'] for row in made}):
         _plot(network, [group for group in groups if group['network'] == network])
-    _write_docs(groups)
+    _write_docs(groups, _missing(rows))
 
 
 def _measure(network: str, rows: list[Row]) -> None:
@@ -142,14 +146,50 @@ def _plot(network: str, groups: list[Row]) -> None:
     figure.savefig(DOCS / f'compare_{network}.svg', metadata={'Date': None})
 
 
-def _write_docs(groups: list[Row]) -> None:
+def claims(groups: list[Row]) -> Iterator[str]:
+    """Say of each network what came out for the paper's three claims, with their controls."""
+    found = {(g['network'], g['method'], g['budget']): g for g in groups if 'refused' not in g}
+    for network in sorted({g['network'] for g in groups}):
+
+        def show(method: str, budget: float = 0.2, network: str = network) -> str:
+            row = found.get((network, method, budget))
+            if row is None:
+                return 'not made yet'
+            spread = f' ± {row["spread"]:.4f}' if row['spread'] is not None else ''
+            return f'AbsRel {row["abs_rel"]:.4f}{spread} ({row["params"] / 1e6:.2f} M parameters)'
+
+        longer = show('dense-longer', 0)
+        yield (
+            f'{network}, a fifth costs little: dense, trained on, {longer}; at 0.2 of the MACs, '
+            f'weighed by parameters, {show("ours-params")}, by MACs, {show("ours-macs")}.'
+        )
+        yield (
+            f'{network}, masks without pressure help: {show("masks-without-pressure", 0)}; '
+            f'the same extra training without masks, {longer}.'
+        )
+        yield (
+            f'{network}, pruned is better than the same widths from scratch: '
+            f'{show("ours-macs")}; from random weights, {show("ours-from-scratch")}.'
+        )
+
+
+def _missing(rows: list[Row]) -> int:
+    """Return how many rows of the plans are not there."""
+    made = {_name(row) for row in rows}
+    plans = (yaml.safe_load(file.read_text()) for file in sorted(PLANS.glob('*.yaml')))
+    return sum(run.name not in made for plan in plans for run in planned(plan))
+
+
+def _write_docs(groups: list[Row], missing: int) -> None:
     environment = Environment(
         undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
     )
     template = environment.from_string((HERE / 'results.md.j2').read_text())
     bench = HERE / 'results' / 'bench.json'
     known = json.loads(bench.read_text()) if bench.exists() else None
-    (DOCS / 'results.md').write_text(template.render(groups=groups, bench=known))
+    (DOCS / 'results.md').write_text(
+        template.render(groups=groups, bench=known, missing=missing, claims=list(claims(groups)))
+    )
 
 
 if __name__ == '__main__':

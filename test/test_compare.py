@@ -54,7 +54,7 @@ def test_our_widths_from_random_weights(data: stages.Data) -> None:
 def test_rows_come_budget_by_budget() -> None:
     plan = {'network': 'n', 'budgets': [0.2, 0.5], 'seeds': [0, 1], 'methods': ['a']}
     plan |= {'at_first_budget': ['b'], 'controls': ['c']}
-    names = [run.name for run in compare._rows(plan)]
+    names = [run.name for run in compare.planned(plan)]
     assert names == [
         *('n-a-0.2-0', 'n-b-0.2-0', 'n-a-0.2-1', 'n-b-0.2-1'),
         *('n-c-0', 'n-c-1', 'n-a-0.5-0', 'n-a-0.5-1'),
@@ -88,3 +88,17 @@ def test_means_and_spread_over_the_seeds() -> None:
     assert second['spread'] == pytest.approx(0.05 * 2**0.5)
     assert (second['ms'], second['faster']) == (5.0, pytest.approx((3 + 2) / 2))
     assert last['refused'] == 'too small'
+
+
+def test_the_claims_name_both_sides() -> None:
+    rows = [_row('ours-macs', seed, 0.2 + 0.01 * seed, 4.0) for seed in (0, 1)]
+    few, none, scratch = compare_results.claims(compare_results._groups(rows))
+    assert few.endswith(
+        'parameters, not made yet, by MACs, AbsRel 0.2050 ± 0.0071 (0.00 M parameters).'
+    )
+    assert none.endswith(
+        'help: not made yet; the same extra training without masks, not made yet.'
+    )
+    assert scratch.startswith(
+        'n, pruned is better than the same widths from scratch: AbsRel 0.2050'
+    )
