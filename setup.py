@@ -14,6 +14,7 @@ ROS_WHEELS = [
     'ros-jazzy-lifecycle-msgs',
     'ros-jazzy-rclpy',
     'ros-jazzy-rmw-fastrtps-cpp',
+    'ros-jazzy-rosgraph-msgs',
     'ros-jazzy-sensor-msgs',
     'ros-jazzy-std-srvs',
     'ros-jazzy-stereo-msgs',

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 import sys
 from typing import Annotated
+from typing import TYPE_CHECKING
 
 from depth_prune_ros.cli_evaluate import add_evaluation_commands
 from depth_prune_ros.cli_evaluate import print_results
@@ -16,6 +17,9 @@ from depth_prune_ros.cli_terminal import error_line
 from depth_prune_ros.cli_terminal import say
 from depth_prune_ros.core.errors import DepthPruneError
 import typer
+
+if TYPE_CHECKING:
+    from depth_prune_ros.demo import DemoResult
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -113,8 +117,36 @@ def demo(
 
     with bars() as progress:
         done = run_demo(out, bag=bag, model=model, progress=progress)
-    print_results([done.result])
-    say(f'report:   {done.page}\npictures: {out / "strip.png"}\nrecorded: {done.recorded}')
+    _print_demo(done)
+
+
+@app.command()
+def replay(
+    bag: Annotated[Path, typer.Argument(help='Bag with a camera and ground truth.')],
+    out: Annotated[Path, typer.Option(help='Folder of the report and the recorded bag.')] = Path(
+        'replay_out'
+    ),
+    model: Annotated[
+        Path | None, typer.Option(help='Model file; the shipped one by default.')
+    ] = None,
+    rate: Annotated[float, typer.Option(min=0.01, help='2.0 plays twice as fast.')] = 1.0,
+    loop: Annotated[int, typer.Option(min=1, help='How often in a row; the last is judged.')] = 1,
+    clock: Annotated[
+        bool, typer.Option('--clock', help="Publish the bag's time; the node goes by it.")
+    ] = False,
+) -> None:
+    """
+    Play a bag to the real depth node over ROS 2, record its depth, and judge it.
+
+    Example: depth-prune replay bags/0002 --rate 0.5 --out replay_out
+    """
+    from depth_prune_ros.demo import replay_and_judge
+    from depth_prune_ros.ros.play import Playback
+
+    with bars() as progress:
+        playback = Playback(rate, loop, clock)
+        done = replay_and_judge(bag, out, playback, model=model, progress=progress)
+    _print_demo(done)
 
 
 @app.command(context_settings={'allow_extra_args': True, 'ignore_unknown_options': True})
@@ -149,6 +181,12 @@ def _one_line() -> Iterator[None]:
     except KeyboardInterrupt:
         error_line('interrupted')
         sys.exit(130)
+
+
+def _print_demo(done: DemoResult) -> None:
+    print_results([done.result])
+    strip = done.page.with_name('strip.png')
+    say(f'report:   {done.page}\npictures: {strip}\nrecorded: {done.recorded}')
 
 
 def _size(text: str) -> tuple[int, int]:

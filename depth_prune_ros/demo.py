@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from depth_prune_ros.evaluation.evaluate import Result
+    from depth_prune_ros.ros.play import Playback
 
 Progress = Callable[[str, int, int], None]
 
@@ -45,6 +46,24 @@ def run_demo(
     :param progress: called with the step's name, done and total
     :raises DepthPruneError: the bag, the model or the node does not do its part
     """
+    from depth_prune_ros.ros.play import ONCE
+
+    source = _street(out, progress) if bag is None else bag
+    return replay_and_judge(source, out, ONCE, model=model, progress=progress)
+
+
+def replay_and_judge(
+    bag: Path, out: Path, playback: Playback, *, model: Path | None = None, progress: Progress
+) -> DemoResult:
+    """
+    Play a bag to the depth node, record its depth, and judge that like `evaluate` does.
+
+    The node gets every image reliably; where it is slower than the bag, the newest wins. Of
+    several loops the last one is judged.
+
+    :param out: folder of the report and of `recorded`, a bag; what was there is replaced
+    :raises DepthPruneError: the bag, the model or the node does not do its part
+    """
     from depth_prune_ros.bags.frames import read_frames
     from depth_prune_ros.core.engine import DepthEngine
     from depth_prune_ros.core.metrics import EIGEN
@@ -57,13 +76,13 @@ def run_demo(
 
     model = default_model() if model is None else model
     card = DepthEngine.load(model).card
-    source = _street(out, progress) if bag is None else bag
     recorded = _fresh(out / 'recorded')
-    played = replay(source, model, recorded, progress=_step(progress, 'playing to the node'))
+    playing = _step(progress, 'playing to the node')
+    played = replay(bag, model, recorded, playback=playback, progress=playing)
     depths = read_depth_topic(recorded, played.depth_topic)
     gallery = Gallery()
     judged = evaluate_depth_topic(
-        read_frames(source), depths, EIGEN, on_frame=gallery, progress=_step(progress, 'judging')
+        read_frames(bag), depths, EIGEN, on_frame=gallery, progress=_step(progress, 'judging')
     )
     result = replace(
         judged,
@@ -72,7 +91,7 @@ def run_demo(
         frames_in=played.frames_in,
         frames_out=played.frames_out,
     )
-    page = write_report(out, [result], gallery.shots(), f'Depth of {source.name} by {card.name}')
+    page = write_report(out, [result], gallery.shots(), f'Depth of {bag.name} by {card.name}')
     return DemoResult(result, page, recorded)
 
 

@@ -26,10 +26,12 @@ from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.qos import QoSDurabilityPolicy
 from rclpy.qos import QoSProfile
+from rclpy.time import Time
 from rosbags.highlevel import AnyReader
 from rosbags.interfaces import Connection
 from rosbags.typesys import get_typestore
 from rosbags.typesys import Stores
+from rosgraph_msgs.msg import Clock
 
 CAMERA_INFO = 'sensor_msgs/msg/CameraInfo'
 MATCH_TIMEOUT_S = 10.0
@@ -37,6 +39,21 @@ MATCH_TIMEOUT_S = 10.0
 # one of them can be seen from here.
 SETTLE_S = 0.3
 _ROS2 = get_typestore(Stores.ROS2_JAZZY)
+
+
+@dataclass(frozen=True)
+class Playback:
+    """
+    How a bag is played.
+
+    :param rate: 2.0 plays twice as fast
+    :param loops: how often in a row; the stamps stay, so time jumps back in between
+    :param clock: publish the bag's time on /clock, before every message, for use_sim_time
+    """
+
+    rate: float = 1.0
+    loops: int = 1
+    clock: bool = False
 
 
 @dataclass(frozen=True)
@@ -52,6 +69,9 @@ class PlayReport:
     messages: dict[str, int] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
     published_ns: dict[str, dict[int, int]] = field(default_factory=dict)
+
+
+ONCE = Playback()
 
 
 class Player:
@@ -71,6 +91,7 @@ class Player:
         :param topics: topics to play, as the bag names them; None plays all
         :param remap: bag's topic -> topic to publish on
         """
+        self._node = node
         self._reader = reader
         self.report = PlayReport()
         self._publishers: dict[str, Publisher] = {}
@@ -90,12 +111,12 @@ class Player:
 
     def play(
         self,
-        rate: float = 1.0,
+        playback: Playback = ONCE,
         stop: threading.Event | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> PlayReport:
         """
-        Publish every message at its time in the bag, divided by rate.
+        Publish every message at its time in the bag, divided by the rate.
 
         The first CameraInfo of each topic goes out once before, so that no image comes to a
         subscriber that does not know its camera yet; the report does not count it.
@@ -104,18 +125,23 @@ class Player:
         :param progress: called with messages done and in total
         """
         stop = stop or threading.Event()
+        clock = self._node.create_publisher(Clock, '/clock', 10) if playback.clock else None
         self._announce_cameras()
-        total = sum(connection.msgcount for connection in self._connections)
-        first_ns, begin = None, time.monotonic()
-        messages = self._messages(self._connections)
-        for done, (connection, stamp_ns, raw) in enumerate(messages, start=1):
-            first_ns = stamp_ns if first_ns is None else first_ns
-            due = begin + (stamp_ns - first_ns) * 1e-9 / rate
-            if stop.wait(max(0.0, due - time.monotonic())):
-                break
-            self._publish(connection, self._cdr(connection, raw))
-            if progress is not None:
-                progress(done, total)
+        total = playback.loops * sum(connection.msgcount for connection in self._connections)
+        done = 0
+        for _ in range(playback.loops):
+            first_ns, begin = None, time.monotonic()
+            for connection, stamp_ns, raw in self._messages(self._connections):
+                first_ns = stamp_ns if first_ns is None else first_ns
+                due = begin + (stamp_ns - first_ns) * 1e-9 / playback.rate
+                if stop.wait(max(0.0, due - time.monotonic())):
+                    return self.report
+                if clock is not None:
+                    clock.publish(Clock(clock=Time(nanoseconds=stamp_ns).to_msg()))
+                self._publish(connection, self._cdr(connection, raw))
+                done += 1
+                if progress is not None:
+                    progress(done, total)
         return self.report
 
     def _add(self, node: Node, connection: Connection, topic: str | None) -> None:
@@ -129,9 +155,7 @@ class Player:
             return
         self._connections.append(connection)
         if connection.topic not in self._publishers:
-            qos = QoSProfile(depth=10)
-            if _latched(connection):
-                qos.durability = QoSDurabilityPolicy.TRANSIENT_LOCAL
+            qos = _quality(connection)
             name = topic or '/' + connection.topic.lstrip('/')
             self._publishers[connection.topic] = node.create_publisher(kind, name, qos)
         first_field = next(iter(kind.get_fields_and_field_types().values()), '')
@@ -170,8 +194,8 @@ class Player:
 
 def play(
     bag: Path,
+    playback: Playback = ONCE,
     *,
-    rate: float = 1.0,
     topics: Sequence[str] | None = None,
     remap: Mapping[str, str] | None = None,
     wait_for: Sequence[str] = (),
@@ -181,7 +205,6 @@ def play(
     Play a bag on a ROS context of its own (ROS_DOMAIN_ID and the like as the environment says).
 
     :param bag: anything rosbags reads
-    :param rate: 2.0 plays twice as fast
     :param topics: topics to play, as the bag names them; None plays all
     :param remap: bag's topic -> topic to publish on
     :param wait_for: topics of the bag that must have a subscriber before it starts
@@ -197,7 +220,7 @@ def play(
                 msg = f'expected subscribers to {", ".join(wait_for)}, found none'
                 raise ReplayError(msg)
             time.sleep(SETTLE_S)
-            return player.play(rate, stop)
+            return player.play(playback, stop)
         finally:
             node.destroy_node()
 
@@ -223,9 +246,18 @@ def header_stamp_ns(cdr: bytes) -> int:
     return int(seconds) * 1_000_000_000 + int(nanoseconds)
 
 
-def _latched(connection: Connection) -> bool:
-    """Tell whether late subscribers were to get the last message, in ROS 1 or ROS 2."""
-    if getattr(connection.ext, 'latching', None):
-        return True
-    profiles = getattr(connection.ext, 'offered_qos_profiles', None) or []
-    return any(profile.durability.name == 'TRANSIENT_LOCAL' for profile in profiles)
+def _quality(connection: Connection) -> QoSProfile:
+    """
+    Return the quality of service that the bag's publishers offered, but always reliable.
+
+    A reliable publisher serves reliable and best effort subscribers alike.
+    """
+    offered = getattr(connection.ext, 'offered_qos_profiles', None) or []
+    # ROS 1 says latching and nothing else
+    latched = bool(getattr(connection.ext, 'latching', None))
+    latched |= any(profile.durability.name == 'TRANSIENT_LOCAL' for profile in offered)
+    depths = [profile.depth for profile in offered if profile.history.name == 'KEEP_LAST']
+    quality = QoSProfile(depth=max([depth for depth in depths if depth > 0], default=10))
+    if latched:
+        quality.durability = QoSDurabilityPolicy.TRANSIENT_LOCAL
+    return quality

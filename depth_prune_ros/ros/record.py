@@ -120,13 +120,13 @@ class Recorder:
 
         :param topic: the recorded output
         :param published_ns: header stamp -> wall clock when the input was published
-        :return: header stamp -> seconds, of the stamps both have
+        :return: header stamp -> seconds, of the inputs that were answered
         """
         received = self.received_ns[topic]
         return {
             stamp_ns: (received[stamp_ns] - at_ns) * 1e-9
             for stamp_ns, at_ns in published_ns.items()
-            if stamp_ns in received
+            if received.get(stamp_ns, 0) >= at_ns
         }
 
     def close(self) -> None:

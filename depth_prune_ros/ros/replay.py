@@ -16,6 +16,8 @@ from depth_prune_ros.ros.context import free_domain
 from depth_prune_ros.ros.context import ros_context
 from depth_prune_ros.ros.context import spinning
 from depth_prune_ros.ros.context import wait_until
+from depth_prune_ros.ros.play import ONCE
+from depth_prune_ros.ros.play import Playback
 from depth_prune_ros.ros.play import Player
 from depth_prune_ros.ros.play import PlayReport
 from depth_prune_ros.ros.play import SETTLE_S
@@ -65,7 +67,7 @@ def replay(
     model: Path,
     out_bag: Path,
     *,
-    rate: float = 1.0,
+    playback: Playback = ONCE,
     domain_id: int | None = None,
     progress: Progress | None = None,
 ) -> ReplayReport:
@@ -75,7 +77,6 @@ def replay(
     :param bag: anything rosbags reads
     :param model: the model file the node loads
     :param out_bag: the bag to be made; appears only when everything went well
-    :param rate: 2.0 plays twice as fast
     :param domain_id: ROS domain; None takes a free one
     :param progress: called with messages done and in total
     :raises BagError: the bag cannot be read or has no camera, or out_bag exists
@@ -89,6 +90,8 @@ def replay(
         played = [topic for topic in (topics.left, topics.left_info) if topic]
         connections = {c.topic: c for c in reader.connections if c.topic in played}
         arguments = _node_arguments(model, connections[topics.left], topics.left_info)
+        if playback.clock:
+            arguments += ['-p', 'use_sim_time:=true']
         process = stack.enter_context(NodeProcess(arguments, domain_id))
         context = stack.enter_context(ros_context(domain_id))
         node = rclpy.create_node('depth_prune_replay', context=context)
@@ -98,7 +101,7 @@ def replay(
             _wait_until_active(node, process)
             _wait_for_topics(process, lambda: recorder.matched() and player.matched(played))
             time.sleep(SETTLE_S)
-            report = player.play(rate, progress=_watch(process, progress))
+            report = player.play(playback, progress=_watch(process, progress))
             _drain(recorder, report.published_ns[topics.left], bool(topics.left_info))
         recorder.close()
         code = process.stop()
@@ -164,10 +167,12 @@ def _watch(process: NodeProcess, progress: Progress | None) -> Progress:
 
 def _drain(recorder: Recorder, published_ns: dict[int, int], with_info: bool) -> None:
     """Wait for the outputs of the last image: the newest always gets its turn."""
-    last = max(published_ns, default=None)
+    last_ns = max(published_ns, default=0)
     expected = OUTPUTS if with_info else [DEPTH_TOPIC]
-    received = recorder.received_ns
-    wait_until(lambda: all(last in received[topic] for topic in expected), DRAIN_TIMEOUT_S)
+    answers = [recorder.received_ns[topic] for topic in expected]
+    # an earlier loop had images of the same stamps
+    since_ns = published_ns.get(last_ns, 0)
+    wait_until(lambda: all(a.get(last_ns, -1) >= since_ns for a in answers), DRAIN_TIMEOUT_S)
 
 
 def _report(

@@ -34,6 +34,7 @@ MESSAGES = {
     'diagnostic_msgs',
     'geometry_msgs',
     'lifecycle_msgs',
+    'rosgraph_msgs',
     'rcl_interfaces',
     'sensor_msgs',
     'std_msgs',

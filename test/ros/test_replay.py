@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 import json
 from pathlib import Path
 from typing import Any
@@ -13,18 +14,25 @@ from depth_prune_ros.core.engine import DepthEngine
 from depth_prune_ros.core.errors import BagError
 from depth_prune_ros.core.errors import ReplayError
 from depth_prune_ros.core.images import image_to_depth
+from depth_prune_ros.ros.context import free_domain
+from depth_prune_ros.ros.context import ros_context
+from depth_prune_ros.ros.context import spinning
+from depth_prune_ros.ros.context import wait_until
 from depth_prune_ros.ros.play import play
+from depth_prune_ros.ros.play import Playback
 from depth_prune_ros.ros.replay import NOTE_KEY
 from depth_prune_ros.ros.replay import replay
 from graph import noise
 import numpy as np
 from numpy.typing import NDArray
 import pytest
+import rclpy
 from rosbags.highlevel import AnyReader
 from rosbags.rosbag1 import Writer as Ros1Writer
 from rosbags.typesys import get_types_from_msg
 from rosbags.typesys import get_typestore
 from rosbags.typesys import Stores
+from rosgraph_msgs.msg import Clock
 from tiny_model import HEIGHT
 from tiny_model import WIDTH
 from tiny_model import write_tiny_model
@@ -79,6 +87,37 @@ def test_the_recorded_depth_is_the_engines(bag: Path, tiny_model: Path, tmp_path
     note = json.loads(metadata['rosbag2_bagfile_information']['custom_data'][NOTE_KEY])
     assert (note['frames_in'], note['frames_out']) == (8, len(stamps))
     assert sorted(note['latency_s']) == [str(stamp_ns) for stamp_ns in stamps]
+
+
+def test_loops_and_the_bags_clock(bag: Path, tiny_model: Path, tmp_path: Path) -> None:
+    """The node goes by /clock: by the wall clock every image of 2011 would be too old."""
+    domain_id = free_domain()
+    times: list[int] = []
+    with ros_context(domain_id) as context:
+        node = rclpy.create_node('listener', context=context)
+        node.create_subscription(
+            Clock, '/clock', lambda m: times.append(m.clock.sec * 10**9 + m.clock.nanosec), 100
+        )
+        with spinning(node):
+            playback = Playback(rate=2.0, loops=3, clock=True)
+            report = replay(
+                bag, tiny_model, tmp_path / 'out', playback=playback, domain_id=domain_id
+            )
+            assert wait_until(lambda: len(times) >= 27, 10.0)
+    assert report.frames_in == 24
+    # one message of nine each time: the eight images and the camera_info, of the last stamp
+    played = [*STAMPS_NS, STAMPS_NS[-1]]
+    assert times == 3 * played or sorted(times) == sorted(3 * played)
+    with AnyReader([tmp_path / 'out']) as reader:
+        stamps = [
+            reader.deserialize(raw, connection.msgtype).header.stamp
+            for connection, _, raw in reader.messages()
+            if connection.topic == report.depth_topic
+        ]
+    found = [stamp.sec * 10**9 + stamp.nanosec for stamp in stamps]
+    # the last image of every loop gets its turn: time has jumped back twice
+    assert found[-1] == STAMPS_NS[-1]
+    assert sum(later < earlier for earlier, later in pairwise(found)) == 2
 
 
 def test_a_model_the_node_refuses_leaves_no_bag(bag: Path, tmp_path: Path) -> None:
