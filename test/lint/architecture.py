@@ -52,7 +52,8 @@ class Layer:
 
 LAYERS = {
     'core': Layer(extras={'engine.py': {'onnxruntime'}}),
-    'bags': Layer({'core'}, {'rosbags', 'mcap'}),
+    # rosbags and mcap decompress with these, whole data only
+    'bags': Layer({'core'}, {'rosbags', 'mcap'}, {'inflate.py': {'lz4', 'zstandard'}}),
     'evaluation': Layer({'core', 'bags'}, extras={'report.py': {'jinja2'}}),
     'offline': Layer(
         {'core', 'bags', 'evaluation'},

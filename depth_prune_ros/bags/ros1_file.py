@@ -1,0 +1,207 @@
+"""One ROS 1 .bag file, read as far as it is whole: no index is needed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection
+from collections.abc import Generator
+from collections.abc import Iterator
+from heapq import merge
+from io import BytesIO
+from operator import itemgetter
+from pathlib import Path
+from struct import pack
+from typing import Any
+
+from depth_prune_ros.bags.inflate import inflate_part
+from depth_prune_ros.bags.losses import Damage
+from depth_prune_ros.bags.losses import OnDamage
+from depth_prune_ros.bags.losses import words_of
+from rosbags.interfaces import Connection
+from rosbags.interfaces import ConnectionExtRosbag1
+from rosbags.interfaces import MessageDefinition
+from rosbags.interfaces import MessageDefinitionFormat
+from rosbags.rosbag1 import Reader
+from rosbags.rosbag1.reader import Chunk
+from rosbags.rosbag1.reader import ChunkInfo
+from rosbags.rosbag1.reader import decompressors
+from rosbags.rosbag1.reader import Header
+from rosbags.rosbag1.reader import normalize
+from rosbags.rosbag1.reader import read_bytes
+from rosbags.rosbag1.reader import read_uint32
+from rosbags.rosbag1.reader import ReaderError
+from rosbags.rosbag1.reader import RecordType
+from rosbags.typesys.msg import normalize_msgtype
+
+MAGIC = b'#ROSBAG V2.0\n'
+
+Read = tuple[Connection, int, bytes]
+
+
+class Ros1File(Reader):
+    """rosbags' reader, which goes on where a file has no index and after a damaged chunk."""
+
+    def __init__(self, path: Path, on_damage: OnDamage) -> None:
+        """Prepare to read; on_damage hears of every damaged place."""
+        super().__init__(path)
+        self._file = path
+        self._size = path.stat().st_size
+        self._on_damage = on_damage
+        self._kinds: dict[int, str] = {}
+        self._cut = -1
+        self._used = 0
+
+    def __enter__(self) -> Ros1File:
+        """Read the index; where it is missing or damaged, find out from the chunks themselves."""
+        try:
+            self.open()
+        except Exception as error:  # noqa: BLE001 - garbage raises anything
+            self.connections, self.chunk_infos, self.chunks = [], [], {}
+            self._rescan(words_of(error))
+        return self
+
+    def messages(
+        self,
+        connections: Collection[Connection] = (),
+        start: int | None = None,
+        stop: int | None = None,
+    ) -> Generator[Read, None, None]:
+        """Yield connection, time and data in the order of time; damaged chunks are left out."""
+        wanted = {connection.id: connection for connection in connections or self.connections}
+        sources = [
+            self._chunk(info, wanted)
+            for info in self.chunk_infos
+            if wanted.keys() & info.connection_counts.keys()
+        ]
+        for connection, stamp_ns, data in merge(*sources, key=itemgetter(1)):
+            late = stop is not None and stamp_ns >= stop
+            if connection is not None and not late and (start is None or stamp_ns >= start):
+                yield connection, stamp_ns, data
+
+    def _chunk(self, info: ChunkInfo, wanted: dict[int, Connection]) -> Iterator[Any]:
+        # The first one is for merge alone: it holds the chunk back until its time has come.
+        yield None, info.start_time, b''
+        chunk, found = self.chunks[info.pos], []
+        try:
+            for header, data in self._contents(info.pos, chunk):
+                if header.get_uint8('op') == RecordType.MSGDATA:
+                    number = header.get_uint32('conn')
+                    if number in wanted:
+                        found.append((wanted[number], header.get_time('time'), data))
+        except Exception as error:  # noqa: BLE001 - garbage raises anything
+            self._lose(info.pos, chunk.datasize, words_of(error))
+        found.sort(key=itemgetter(1))
+        yield from found
+
+    def _contents(self, at: int, chunk: Chunk) -> Iterator[tuple[Header, bytes]]:
+        """Yield header and data of each record in a chunk; of the cut one, of the whole ones."""
+        bio = self.bio
+        if bio is None:
+            msg = f'{self._file} is not open.'
+            raise ReaderError(msg)
+        bio.seek(chunk.datapos)
+        packed = read_bytes(bio, chunk.datasize)
+        cut = at == self._cut
+        data = inflate_part(self._kinds[at], packed) if cut else chunk.decompressor(packed)
+        records = BytesIO(data)
+        while records.tell() < len(data):
+            try:
+                header = Header.read(records)
+                body = read_bytes(records, read_uint32(records))
+            except ReaderError:
+                if cut:
+                    return
+                raise
+            if cut:
+                # Exact where the chunk is not compressed.
+                self._used = chunk.datapos - at + len(packed) * records.tell() // len(data)
+            yield header, body
+
+    def _rescan(self, reason: str) -> None:
+        """Make the index of a file that has none that can be used."""
+        self.bio = bio = self.path.open('rb')
+        if bio.read(len(MAGIC)) != MAGIC:
+            self._lose(0, self._size, reason)
+            return
+        at = bio.tell()
+        try:
+            while at < self._size:
+                op = self._take(at)
+                if op in (RecordType.CONNECTION, RecordType.CHUNK_INFO):
+                    break
+                at = bio.tell()
+        except Exception as error:  # noqa: BLE001 - garbage raises anything
+            lost = self._size - at - self._used
+            self._lose(self._size - lost, lost, f'cut short or damaged ({words_of(error)})')
+        else:
+            if at >= self._size:
+                self._lose(at, 0, f'without its end ({reason})')
+        self._count()
+
+    def _take(self, at: int) -> int:
+        """Learn what the record at an offset says, and go behind it; returns its kind."""
+        bio = self.bio
+        if bio is None:
+            raise ReaderError('closed')
+        bio.seek(at)
+        header = Header.read(bio)
+        op = header.get_uint8('op')
+        size, datapos = read_uint32(bio), bio.tell()
+        if op == RecordType.CHUNK:
+            self._kinds[at] = header.get_string('compression')
+            # A recorder that was killed left 0 for the size of its last chunk.
+            if not size or datapos + size > self._size:
+                self._cut, size = at, self._size - datapos
+            self._take_chunk(at, Chunk(size, datapos, decompressors[self._kinds[at]]))
+        if self._cut == at or datapos + size > self._size:
+            msg = f'a record of it ends behind its {self._size} bytes'
+            raise ReaderError(msg)
+        bio.seek(datapos + size)
+        return op
+
+    def _take_chunk(self, at: int, chunk: Chunk) -> None:
+        counts: Counter[int] = Counter()
+        times = []
+        try:
+            for header, data in self._contents(at, chunk):
+                if header.get_uint8('op') == RecordType.MSGDATA:
+                    counts[header.get_uint32('conn')] += 1
+                    times.append(header.get_time('time'))
+                else:
+                    self._add_connection(header, data)
+        except Exception as error:  # noqa: BLE001 - garbage raises anything
+            self._lose(at, chunk.datasize, words_of(error))
+        if times:
+            self.chunks[at] = chunk
+            self.chunk_infos.append(ChunkInfo(at, min(times), max(times) + 1, dict(counts)))
+
+    def _add_connection(self, header: Header, data: bytes) -> None:
+        number = header.get_uint32('conn')
+        if any(known.id == number for known in self.connections):
+            return
+        about = Header.read(BytesIO(pack('<I', len(data)) + data))
+        latching = about.get('latching')
+        self.connections.append(
+            Connection(
+                number,
+                normalize(header.get_string('topic')),
+                normalize_msgtype(about.get_string('type')),
+                MessageDefinition(
+                    MessageDefinitionFormat.MSG, about.get_string('message_definition')
+                ),
+                about.get_string('md5sum'),
+                0,
+                ConnectionExtRosbag1(None, int(latching) if latching else None),
+                self,
+            )
+        )
+
+    def _count(self) -> None:
+        """Give each connection its number of messages."""
+        counts: Counter[int] = Counter()
+        for info in self.chunk_infos:
+            counts.update(info.connection_counts)
+        self.connections = [c._replace(msgcount=counts[c.id]) for c in self.connections]
+
+    def _lose(self, at: int, size: int, reason: str) -> None:
+        self._on_damage(Damage(self._file, at, size, reason))
