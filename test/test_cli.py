@@ -19,6 +19,7 @@ from tiny_model import write_tiny_model
 COMMANDS = (
     ('bag', 'kitti'),
     ('bag', 'street'),
+    ('bag', 'info'),
     ('train',),
     ('prune',),
     ('compact',),

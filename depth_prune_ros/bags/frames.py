@@ -25,6 +25,7 @@ from depth_prune_ros.bags.topics import choose_topics
 from depth_prune_ros.bags.topics import COMPRESSED
 from depth_prune_ros.bags.topics import find_topics
 from depth_prune_ros.bags.topics import list_topics
+from depth_prune_ros.bags.topics import named_topics
 from depth_prune_ros.bags.topics import Topics
 from depth_prune_ros.bags.transforms import StaticTransforms
 from depth_prune_ros.bags.transforms import TOPIC as TF_STATIC
@@ -128,7 +129,7 @@ class _Builder:
         self._bag = bag
         self._reader = reader
         self._topics = topics
-        self._found = found
+        self._found = found and 'depth' not in named_topics()
         self._types = topics_by_type(reader)
         self._oddities = Oddities(topics.left)
         self._check_topics()

@@ -59,10 +59,10 @@ class Loss:
         others = len(self.damages) - 1
         more = f', and {others} more place{"s" if others > 1 else ""}' if others else ''
         lost = f'{self.bytes_lost} bytes' if self.bytes_lost else 'an unknown part'
-        read = '' if self.frames_read is None else f', {self.frames_read} frames were read'
+        read = '' if self.frames_read is None else f', frames read: {self.frames_read}'
         return (
             f'{self.bag}: {first.file.name}: {first.reason}{place}{more}: {lost} lost, '
-            f'{self.bag_bytes} are there{read}'
+            f'{self.bag_bytes} bytes present{read}'
         )
 
 

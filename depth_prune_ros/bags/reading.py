@@ -72,6 +72,7 @@ class BagReader(AnyReader):
         # Bags of foxy and older carry no message definitions; their common ones are humble's.
         super().__init__(files, default_typestore=get_typestore(Stores.ROS2_HUMBLE))
         self.bag = bag
+        self.files = tuple(files)
         self.damages: dict[Damage, None] = {}
         self.frames_read: int | None = None
         self._strict = strict
@@ -100,7 +101,7 @@ class BagReader(AnyReader):
 
     def loss(self) -> Loss:
         """Sum up what is lost so far."""
-        size = sum(file.stat().st_size for file in self.paths)
+        size = sum(file.stat().st_size for file in self.files)
         return Loss(self.bag, tuple(self.damages), size, self.frames_read)
 
     def messages(

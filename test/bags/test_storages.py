@@ -145,7 +145,8 @@ def test_recorders_that_ran_beside_each_other_are_one_bag(tmp_path: Path) -> Non
 
 def test_messages_outside_of_chunks_may_be_out_of_order(tmp_path: Path) -> None:
     bag = robot()
-    bag.ordered = lambda: sorted(bag.messages, key=lambda m: m[0] ^ 1 << 30)  # type: ignore[method-assign]
+    ordered = sorted(bag.messages, key=lambda message: message[0] ^ 1 << 30)
+    bag.ordered = lambda: ordered  # type: ignore[method-assign]
     stamps = [message[0] for message in bag.ordered()]
     assert stamps != sorted(stamps)
     path = bag.write_mcap(tmp_path / 'a.mcap', use_chunking=False)
