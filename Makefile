@@ -5,6 +5,7 @@
 # make results           measure what compare made, write docs/results.md
 # make soak              the tests of what robots do to the node, at their full counts (an hour)
 # make bench-node        what the node costs beside the network's run, against a plain node
+# make bench-bags        reading frames against rosbags' bare reading
 # Everything is installed into .venv; PYTHON=python3.12 picks the interpreter it is made with.
 
 PYTHON ?= python3
@@ -14,7 +15,7 @@ OUT ?= demo_out
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test lint types bench bench-node soak compare results clean
+.PHONY: demo test lint types bench bench-node bench-bags soak compare results clean
 .DELETE_ON_ERROR:
 
 demo: .venv/.run-installed
@@ -42,6 +43,9 @@ results: .venv/.dev-installed
 
 bench-node: .venv/.run-installed
 	$(BIN)/python benchmarks/bench_node.py
+
+bench-bags: .venv/.run-installed
+	$(BIN)/python benchmarks/bench_bags.py
 
 soak: .venv/.dev-installed
 	DEPTH_PRUNE_SOAK=40 $(BIN)/python -m pytest test/ros/test_hard_to_kill.py

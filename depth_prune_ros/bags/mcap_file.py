@@ -115,7 +115,8 @@ class McapFile(McapReader):
                 if opcode == Opcode.MESSAGE:
                     channel, _, stamp_ns, _ = MESSAGE.unpack_from(body)
                     if channel in wanted:
-                        data = memoryview(bytes(body[MESSAGE.size :]))
+                        # A copy: whoever keeps a message must not keep the whole chunk.
+                        data = bytes(body[MESSAGE.size :])
                         found.append((wanted[channel], stamp_ns, data))
         except Exception as error:  # noqa: BLE001 - garbage raises anything
             self._lose(info.chunk_start_offset, info.chunk_length, words_of(error))

@@ -206,7 +206,9 @@ def _later(start_ns: int, messages: Iterator[Any]) -> Iterator[Any]:
 
 
 def _stamped(reader: AnyReader, connection: Connection, bag_ns: int, data: bytes) -> Stamped:
-    message: Any = reader.deserialize(data, connection.msgtype)
+    # As a view, since deserialising slices it, and slices of bytes are copies.
+    view: Any = memoryview(data)
+    message: Any = reader.deserialize(view, connection.msgtype)
     header = getattr(message, 'header', None)
     stamp_ns = header_ns(header) if header is not None else 0
     return Stamped(connection.topic, stamp_ns or bag_ns, bag_ns, message)

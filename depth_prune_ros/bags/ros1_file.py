@@ -87,13 +87,14 @@ class Ros1File(Reader):
                 if header.get_uint8('op') == RecordType.MSGDATA:
                     number = header.get_uint32('conn')
                     if number in wanted:
-                        found.append((wanted[number], header.get_time('time'), data))
+                        # A copy: whoever keeps a message must not keep the whole chunk.
+                        found.append((wanted[number], header.get_time('time'), bytes(data)))
         except Exception as error:  # noqa: BLE001 - garbage raises anything
             self._lose(info.pos, chunk.datasize, words_of(error))
         found.sort(key=itemgetter(1))
         yield from found
 
-    def _contents(self, at: int, chunk: Chunk) -> Iterator[tuple[Header, bytes]]:
+    def _contents(self, at: int, chunk: Chunk) -> Iterator[tuple[Header, memoryview]]:
         """Yield header and data of each record in a chunk; of the cut one, of the whole ones."""
         bio = self.bio
         if bio is None:
@@ -103,11 +104,16 @@ class Ros1File(Reader):
         packed = read_bytes(bio, chunk.datasize)
         cut = at == self._cut
         data = inflate_part(self._kinds[at], packed) if cut else chunk.decompressor(packed)
-        records = BytesIO(data)
+        records, view = BytesIO(data), memoryview(data)
         while records.tell() < len(data):
             try:
                 header = Header.read(records)
-                body = read_bytes(records, read_uint32(records))
+                end = read_uint32(records) + records.tell()
+                if end > len(data):
+                    msg = 'A record ends behind its chunk.'
+                    raise ReaderError(msg)
+                body = view[records.tell() : end]
+                records.seek(end)
             except ReaderError:
                 if cut:
                     return
@@ -175,11 +181,11 @@ class Ros1File(Reader):
             self.chunks[at] = chunk
             self.chunk_infos.append(ChunkInfo(at, min(times), max(times) + 1, dict(counts)))
 
-    def _add_connection(self, header: Header, data: bytes) -> None:
+    def _add_connection(self, header: Header, data: memoryview) -> None:
         number = header.get_uint32('conn')
         if any(known.id == number for known in self.connections):
             return
-        about = Header.read(BytesIO(pack('<I', len(data)) + data))
+        about = Header.read(BytesIO(pack('<I', len(data)) + bytes(data)))
         latching = about.get('latching')
         self.connections.append(
             Connection(
