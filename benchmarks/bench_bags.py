@@ -34,8 +34,8 @@ from rosbags.typesys import get_types_from_msg
 from rosbags.typesys import get_typestore
 from rosbags.typesys import Stores
 
-FRAMES = 30
-ROUNDS = 7
+FRAMES = 60
+ROUNDS = 5
 TARGET = 0.8
 CAMERA = Intrinsics(1242, 375, 721.5, 721.5, 609.6, 172.9)
 POINTS = 120_000

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from typing import BinaryIO
 
+from depth_prune_ros.bags.file_buffer import FileBuffer
 from depth_prune_ros.bags.inflate import Buffer
 from depth_prune_ros.bags.inflate import inflate_part
 from depth_prune_ros.bags.losses import Damage
@@ -57,6 +58,7 @@ class McapFile(McapReader):
         self._counts: Counter[int] = Counter()
         self._schemas: dict[int, Schema] = {}
         self._cut = -1
+        self._buffer = FileBuffer()
         self._first_ns, self._last_ns = MAXSIZE, -1
 
     def _open(self) -> None:
@@ -134,7 +136,9 @@ class McapFile(McapReader):
 
     def _contents(self, info: ChunkInfo) -> Iterator[tuple[int, memoryview]]:
         """Read and decompress one chunk; of the one that is cut short, what there is."""
-        chunk = read_chunk(self._bytes(info.chunk_start_offset + 9, info.chunk_length - 9))
+        bio: Any = self.bio
+        body = self._buffer.read(bio, info.chunk_start_offset + 9, info.chunk_length - 9)
+        chunk = read_chunk(body)
         if info.chunk_start_offset == self._cut:
             return records(inflate_part(chunk.compression, chunk.data), cut=True)
         return records(inflate(chunk))

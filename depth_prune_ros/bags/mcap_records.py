@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from io import BytesIO
-from struct import Struct
+import struct
 
 from depth_prune_ros.bags.inflate import Buffer
 from mcap.data_stream import ReadDataStream
@@ -15,9 +15,11 @@ from rosbags.rosbag2.storage_mcap import decompress
 MAGIC = b'\x89MCAP0\r\n'
 # A longer record is taken for damage: no recorder makes such chunks, and they would not fit.
 LONGEST_RECORD = 1 << 28
-RECORD = Struct('<BQ')
-MESSAGE = Struct('<HIQQ')
-FOOTER = Struct('<BQQQI8s')
+RECORD = struct.Struct('<BQ')
+MESSAGE = struct.Struct('<HIQQ')
+CHUNK = struct.Struct('<QQQII')
+LENGTH = struct.Struct('<Q')
+FOOTER = struct.Struct('<BQQQI8s')
 
 
 def records(data: Buffer, *, cut: bool = False) -> Iterator[tuple[int, memoryview]]:
@@ -39,9 +41,23 @@ def records(data: Buffer, *, cut: bool = False) -> Iterator[tuple[int, memoryvie
 
 
 def read_chunk(body: Buffer) -> Chunk:
-    """Read the body of a chunk's record; its data stays compressed."""
-    chunk: Chunk = Chunk.read(stream(body))
-    return chunk
+    """
+    Read the body of a chunk's record as mcap does, but without copying its data.
+
+    :raises ReaderError: the lengths in it do not fit
+    """
+    view = memoryview(body)
+    try:
+        start, end, size, crc, length = CHUNK.unpack_from(view)
+        at = CHUNK.size + length
+        compression = bytes(view[CHUNK.size : at]).decode()
+        (packed,) = LENGTH.unpack_from(view, at)
+    except (struct.error, UnicodeDecodeError) as error:
+        msg = f'Invalid chunk: {error}.'
+        raise ReaderError(msg) from error
+    data: Buffer = view[at + LENGTH.size :]
+    # The last chunk of a file that is cut short has less.
+    return Chunk(compression, data[:packed], end, start, crc, size)
 
 
 def inflate(chunk: Chunk) -> bytes:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cache
 from heapq import merge
 from operator import itemgetter
 from pathlib import Path
@@ -32,6 +33,7 @@ from rosbags.interfaces import Connection
 from rosbags.rosbag2 import Reader as Reader2
 from rosbags.typesys import get_typestore
 from rosbags.typesys import Stores
+from rosbags.typesys.store import Typestore
 
 _REPAIR = 'copy it again, or repair it ("mcap recover", "ros2 bag reindex", "rosbag reindex")'
 
@@ -69,8 +71,7 @@ class BagReader(AnyReader):
         :param files: its storage files, all of one kind and not compressed as files
         :param strict: raise BagError at the first damage
         """
-        # Bags of foxy and older carry no message definitions; their common ones are humble's.
-        super().__init__(files, default_typestore=get_typestore(Stores.ROS2_HUMBLE))
+        super().__init__(files, default_typestore=_common_types())
         self.bag = bag
         self.files = tuple(files)
         self.damages: dict[Damage, None] = {}
@@ -197,6 +198,12 @@ def topics_by_type(reader: AnyReader) -> dict[str, str]:
     """Return {topic: type} of all topics that have messages, sorted by name."""
     pairs = ((found.topic, found.msgtype) for found in reader.connections if found.msgcount)
     return dict(sorted(pairs))
+
+
+@cache
+def _common_types() -> Typestore:
+    """Return humble's message definitions: bags of foxy and older carry none of their own."""
+    return get_typestore(Stores.ROS2_HUMBLE)
 
 
 def _later(start_ns: int, messages: Iterator[Any]) -> Iterator[Any]:

@@ -10,9 +10,10 @@ from heapq import merge
 from io import BytesIO
 from operator import itemgetter
 from pathlib import Path
-from struct import pack
+import struct
 from typing import Any
 
+from depth_prune_ros.bags.file_buffer import FileBuffer
 from depth_prune_ros.bags.inflate import inflate_part
 from depth_prune_ros.bags.losses import Damage
 from depth_prune_ros.bags.losses import OnDamage
@@ -27,13 +28,14 @@ from rosbags.rosbag1.reader import ChunkInfo
 from rosbags.rosbag1.reader import decompressors
 from rosbags.rosbag1.reader import Header
 from rosbags.rosbag1.reader import normalize
-from rosbags.rosbag1.reader import read_bytes
 from rosbags.rosbag1.reader import read_uint32
 from rosbags.rosbag1.reader import ReaderError
 from rosbags.rosbag1.reader import RecordType
 from rosbags.typesys.msg import normalize_msgtype
 
 MAGIC = b'#ROSBAG V2.0\n'
+# Of a chunk whose size is damaged no more than this is looked at: the rest may not fit.
+LONGEST_CHUNK = 1 << 28
 
 Read = tuple[Connection, int, bytes]
 
@@ -49,6 +51,7 @@ class Ros1File(Reader):
         self._on_damage = on_damage
         self._kinds: dict[int, str] = {}
         self._cut = -1
+        self._buffer = FileBuffer()
         self._used = 0
 
     def __enter__(self) -> Ros1File:
@@ -100,27 +103,21 @@ class Ros1File(Reader):
         if bio is None:
             msg = f'{self._file} is not open.'
             raise ReaderError(msg)
-        bio.seek(chunk.datapos)
-        packed = read_bytes(bio, chunk.datasize)
+        packed = self._buffer.read(bio, chunk.datapos, chunk.datasize)
         cut = at == self._cut
-        data = inflate_part(self._kinds[at], packed) if cut else chunk.decompressor(packed)
-        records, view = BytesIO(data), memoryview(data)
-        while records.tell() < len(data):
+        kind = self._kinds.get(at, '')
+        view = memoryview(inflate_part(kind, packed) if cut else chunk.decompressor(packed))
+        end = 0
+        while end < len(view):
             try:
-                header = Header.read(records)
-                end = read_uint32(records) + records.tell()
-                if end > len(data):
-                    msg = 'A record ends behind its chunk.'
-                    raise ReaderError(msg)
-                body = view[records.tell() : end]
-                records.seek(end)
-            except ReaderError:
+                header, body, end = _record(view, end)
+            except (ReaderError, struct.error):
                 if cut:
                     return
                 raise
             if cut:
                 # Exact where the chunk is not compressed.
-                self._used = chunk.datapos - at + len(packed) * records.tell() // len(data)
+                self._used = chunk.datapos - at + len(packed) * end // len(view)
             yield header, body
 
     def _rescan(self, reason: str) -> None:
@@ -157,7 +154,7 @@ class Ros1File(Reader):
             self._kinds[at] = header.get_string('compression')
             # A recorder that was killed left 0 for the size of its last chunk.
             if not size or datapos + size > self._size:
-                self._cut, size = at, self._size - datapos
+                self._cut, size = at, min(self._size - datapos, LONGEST_CHUNK)
             self._take_chunk(at, Chunk(size, datapos, decompressors[self._kinds[at]]))
         if self._cut == at or datapos + size > self._size:
             msg = f'a record of it ends behind its {self._size} bytes'
@@ -185,7 +182,7 @@ class Ros1File(Reader):
         number = header.get_uint32('conn')
         if any(known.id == number for known in self.connections):
             return
-        about = Header.read(BytesIO(pack('<I', len(data)) + bytes(data)))
+        about = Header.read(BytesIO(struct.pack('<I', len(data)) + bytes(data)))
         latching = about.get('latching')
         self.connections.append(
             Connection(
@@ -211,3 +208,14 @@ class Ros1File(Reader):
 
     def _lose(self, at: int, size: int, reason: str) -> None:
         self._on_damage(Damage(self._file, at, size, reason))
+
+
+def _record(view: Any, at: int) -> tuple[Header, memoryview, int]:
+    """Return header and data of the record at an offset, and where the next one begins."""
+    middle = at + 4 + struct.unpack_from('<I', view, at)[0]
+    header = Header.read(BytesIO(view[at:middle]))
+    end = middle + 4 + struct.unpack_from('<I', view, middle)[0]
+    if end > len(view):
+        msg = 'A record ends behind its chunk.'
+        raise ReaderError(msg)
+    return header, view[middle + 4 : end], end
