@@ -26,6 +26,8 @@ OFFLINE = [
     'safetensors>=0.4',
     'torch>=2.4',
 ]
+# rerun alone takes 600 MB, numpy 2, pyarrow and pillow with it: nobody else needs them.
+VIEW = ['rerun-sdk>=0.23']
 # The comparison of benchmarks/ with another library.
 COMPARE = ['torch-pruning==1.6.1']
 TEST = ['hypothesis>=6.100', 'pytest>=8,<9']
@@ -79,6 +81,7 @@ setup(
         'ros-wheels': ROS_WHEELS,
         'offline': OFFLINE,
         'compare': COMPARE,
+        'view': VIEW,
         'test': TEST,
         'dev': DEV,
     },

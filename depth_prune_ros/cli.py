@@ -131,7 +131,8 @@ def _one_line() -> Iterator[None]:
         error_line(str(error))
         sys.exit(1)
     except ModuleNotFoundError as error:
-        extra = 'ros-wheels' if error.name in ('rclpy', 'sensor_msgs') else 'offline'
+        extras = {'rclpy': 'ros-wheels', 'sensor_msgs': 'ros-wheels', 'rerun': 'view'}
+        extra = extras.get(error.name or '', 'offline')
         error_line(f'expected the module {error.name}, found none; pip install ".[{extra}]"')
         sys.exit(1)
     except KeyboardInterrupt:

@@ -1,9 +1,11 @@
-"""The commands that make bags and look into them, and what reading had to say at the end."""
+"""The commands that make bags and look at them, and what reading had to say at the end."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 import sys
 from typing import Annotated
@@ -104,6 +106,39 @@ def bag_info(
         say(line)
 
 
+def view(
+    bag: Annotated[Path, typer.Argument(help='A bag with a camera; ground truth is shown, too.')],
+    model: Annotated[
+        Path | None, typer.Option(help='Model file; the shipped one by default.')
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help='Write a .rrd file instead of opening rerun.')
+    ] = None,
+    video: Annotated[
+        Path | None, typer.Option(help='Write the strips as a film (.mp4); needs no rerun.')
+    ] = None,
+) -> None:
+    """
+    Look at image, depth, cloud and ground truth in rerun (extra "view"), or as a film.
+
+    Example: depth-prune view bags/0002 --model models/depth_small.onnx --out 0002.rrd
+    """
+    from depth_prune_ros.bags.frames import read_frames
+    from depth_prune_ros.core.engine import DepthEngine
+    from depth_prune_ros.core.models import default_model
+    from depth_prune_ros.evaluation.view import Film
+    from depth_prune_ros.evaluation.view import RerunLog
+    from depth_prune_ros.evaluation.view import view_frames
+
+    engine = DepthEngine.load(model or default_model())
+    with bars() as progress, ExitStack() as stack:
+        watchers: list[Callable[..., None]] = [stack.enter_context(Film(video))] if video else []
+        if out or not video:
+            watchers.append(stack.enter_context(RerunLog(out)))
+        done = view_frames(read_frames(bag), engine, watchers, lambda n: progress('showing', n, 0))
+    say(f'{bag}: {done} frames shown{"".join(f"; {path}" for path in (out, video) if path)}')
+
+
 def topic_options(
     left: Topic = '',
     left_info: Topic = '',
@@ -131,6 +166,7 @@ def add_bag_commands(app: typer.Typer) -> None:
     for name, command in (('kitti', bag_kitti), ('street', bag_street), ('info', bag_info)):
         bag_app.command(name)(command)
     app.add_typer(bag_app, name='bag')
+    app.command()(view)
     app.callback()(topic_options)
 
 

@@ -103,7 +103,7 @@ class Ros1File(Reader):
         if bio is None:
             msg = f'{self._file} is not open.'
             raise ReaderError(msg)
-        packed = self._buffer.read(bio, chunk.datapos, chunk.datasize)
+        packed: Any = self._buffer.read(bio, chunk.datapos, chunk.datasize)
         cut = at == self._cut
         kind = self._kinds.get(at, '')
         view = memoryview(inflate_part(kind, packed) if cut else chunk.decompressor(packed))

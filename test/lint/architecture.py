@@ -54,7 +54,7 @@ LAYERS = {
     'core': Layer(extras={'engine.py': {'onnxruntime'}}),
     # rosbags and mcap decompress with these, whole data only
     'bags': Layer({'core'}, {'rosbags', 'mcap'}, {'inflate.py': {'lz4', 'zstandard'}}),
-    'evaluation': Layer({'core', 'bags'}, extras={'report.py': {'jinja2'}}),
+    'evaluation': Layer({'core', 'bags'}, extras={'report.py': {'jinja2'}, 'view.py': {'rerun'}}),
     'offline': Layer(
         {'core', 'bags', 'evaluation'},
         {'torch', 'onnx', 'pydantic', 'yaml', 'safetensors'},
