@@ -28,6 +28,7 @@ COMMANDS = (
     ('inspect',),
     ('quantize',),
     ('demo',),
+    ('view',),
     ('node',),
 )
 STREET = Street(seed=1, frames=4, width=128, height=64)

@@ -64,3 +64,10 @@ def test_a_whole_bag_exits_with_0_and_topics_can_be_named(tmp_path: Path) -> Non
         assert done.returncode == 1
         assert 'expected topic /nowhere, found /cam/camera_info' in done.stderr
         assert done.stderr.count('\n') == 1
+
+
+def test_view_makes_a_film_of_what_is_left(street: Path, model: Path, tmp_path: Path) -> None:
+    done = run('view', street, '--model', model, '--video', tmp_path / 'a.mp4')
+    assert done.returncode == 3, done.stderr
+    assert f'{street}: 3 frames shown; {tmp_path / "a.mp4"}' in done.stdout
+    assert (tmp_path / 'a.mp4').stat().st_size > 10_000

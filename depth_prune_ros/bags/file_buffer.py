@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import BinaryIO
 
+_KEPT_BYTES = 16 << 20
+
 
 class FileBuffer:
     """
@@ -14,7 +16,10 @@ class FileBuffer:
     """
 
     def __init__(self) -> None:
-        """Begin with no memory at all."""
+        """Begin with no memory at all, but let what is freed later be kept for what follows."""
+        # glibc gives freed memory back to the system from twice the size of the largest block
+        # on that was ever freed: without this one, every frame's images.
+        self._block = bytearray(_KEPT_BYTES)
         self._block = bytearray()
 
     def read(self, file: BinaryIO, at: int, size: int) -> memoryview:

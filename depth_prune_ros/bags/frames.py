@@ -133,7 +133,8 @@ class _Builder:
         self._types = topics_by_type(reader)
         self._oddities = Oddities(topics.left)
         self._check_topics()
-        self._transforms = StaticTransforms(read_messages(bag, reader, [TF_STATIC]))
+        wanted = [TF_STATIC] if topics.lidar else []
+        self._transforms = StaticTransforms(read_messages(bag, reader, wanted))
         self._infos = {
             first.topic: first.message
             for topic in filter(None, (topics.left_info, topics.right_info))

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from collections.abc import Collection
 from collections.abc import Generator
 from collections.abc import Iterator
+from contextlib import suppress
+from functools import partial
 from heapq import merge
 from io import BytesIO
 from operator import itemgetter
 from pathlib import Path
 import struct
 from typing import Any
+from typing import BinaryIO
 
 from depth_prune_ros.bags.file_buffer import FileBuffer
 from depth_prune_ros.bags.inflate import inflate_part
@@ -28,6 +32,7 @@ from rosbags.rosbag1.reader import ChunkInfo
 from rosbags.rosbag1.reader import decompressors
 from rosbags.rosbag1.reader import Header
 from rosbags.rosbag1.reader import normalize
+from rosbags.rosbag1.reader import read_bytes
 from rosbags.rosbag1.reader import read_uint32
 from rosbags.rosbag1.reader import ReaderError
 from rosbags.rosbag1.reader import RecordType
@@ -37,7 +42,11 @@ MAGIC = b'#ROSBAG V2.0\n'
 # Of a chunk whose size is damaged no more than this is looked at: the rest may not fit.
 LONGEST_CHUNK = 1 << 28
 
+_TOO_LONG = 'A record ends behind its chunk.'
+
 Read = tuple[Connection, int, bytes]
+# A record's header, and what gives its data as long as the next record is not asked for.
+Record = tuple[Header, Callable[[], bytes]]
 
 
 class Ros1File(Reader):
@@ -90,35 +99,35 @@ class Ros1File(Reader):
                 if header.get_uint8('op') == RecordType.MSGDATA:
                     number = header.get_uint32('conn')
                     if number in wanted:
-                        # A copy: whoever keeps a message must not keep the whole chunk.
-                        found.append((wanted[number], header.get_time('time'), bytes(data)))
+                        found.append((wanted[number], header.get_time('time'), data()))
         except Exception as error:  # noqa: BLE001 - garbage raises anything
             self._lose(info.pos, chunk.datasize, words_of(error))
         found.sort(key=itemgetter(1))
         yield from found
 
-    def _contents(self, at: int, chunk: Chunk) -> Iterator[tuple[Header, memoryview]]:
-        """Yield header and data of each record in a chunk; of the cut one, of the whole ones."""
+    def _contents(self, at: int, chunk: Chunk) -> Iterator[Record]:
+        """Yield the records of a chunk; of the one that is cut short, the whole ones."""
         bio = self.bio
         if bio is None:
             msg = f'{self._file} is not open.'
             raise ReaderError(msg)
-        packed: Any = self._buffer.read(bio, chunk.datapos, chunk.datasize)
         cut = at == self._cut
-        kind = self._kinds.get(at, '')
-        view = memoryview(inflate_part(kind, packed) if cut else chunk.decompressor(packed))
-        end = 0
-        while end < len(view):
-            try:
-                header, body, end = _record(view, end)
-            except (ReaderError, struct.error):
-                if cut:
-                    return
-                raise
-            if cut:
+        if chunk.decompressor is decompressors['none'] and not cut:
+            return _records_in_place(bio, chunk.datapos, chunk.datapos + chunk.datasize)
+        packed: Any = self._buffer.read(bio, chunk.datapos, chunk.datasize)
+        if not cut:
+            return _records(memoryview(chunk.decompressor(packed)))
+        return self._whole_records(memoryview(inflate_part(self._kinds[at], packed)), at, chunk)
+
+    def _whole_records(self, view: memoryview, at: int, chunk: Chunk) -> Iterator[Record]:
+        """Yield the whole records of the chunk that is cut short, and note how far they go."""
+        used = 0
+        with suppress(ReaderError, struct.error):
+            for header, data in _records(view):
+                yield header, data
+                used += 8 + sum(4 + len(k) + 1 + len(v) for k, v in header.items()) + len(data())
                 # Exact where the chunk is not compressed.
-                self._used = chunk.datapos - at + len(packed) * end // len(view)
-            yield header, body
+                self._used = chunk.datapos - at + chunk.datasize * used // len(view)
 
     def _rescan(self, reason: str) -> None:
         """Make the index of a file that has none that can be used."""
@@ -171,18 +180,18 @@ class Ros1File(Reader):
                     counts[header.get_uint32('conn')] += 1
                     times.append(header.get_time('time'))
                 else:
-                    self._add_connection(header, data)
+                    self._add_connection(header, data())
         except Exception as error:  # noqa: BLE001 - garbage raises anything
             self._lose(at, chunk.datasize, words_of(error))
         if times:
             self.chunks[at] = chunk
             self.chunk_infos.append(ChunkInfo(at, min(times), max(times) + 1, dict(counts)))
 
-    def _add_connection(self, header: Header, data: memoryview) -> None:
+    def _add_connection(self, header: Header, data: bytes) -> None:
         number = header.get_uint32('conn')
         if any(known.id == number for known in self.connections):
             return
-        about = Header.read(BytesIO(struct.pack('<I', len(data)) + bytes(data)))
+        about = Header.read(BytesIO(struct.pack('<I', len(data)) + data))
         latching = about.get('latching')
         self.connections.append(
             Connection(
@@ -210,12 +219,27 @@ class Ros1File(Reader):
         self._on_damage(Damage(self._file, at, size, reason))
 
 
-def _record(view: Any, at: int) -> tuple[Header, memoryview, int]:
-    """Return header and data of the record at an offset, and where the next one begins."""
-    middle = at + 4 + struct.unpack_from('<I', view, at)[0]
-    header = Header.read(BytesIO(view[at:middle]))
-    end = middle + 4 + struct.unpack_from('<I', view, middle)[0]
-    if end > len(view):
-        msg = 'A record ends behind its chunk.'
-        raise ReaderError(msg)
-    return header, view[middle + 4 : end], end
+def _records(view: Any) -> Iterator[Record]:
+    """Yield the records of a chunk that is in memory."""
+    at = 0
+    while at < len(view):
+        middle = at + 4 + struct.unpack_from('<I', view, at)[0]
+        header = Header.read(BytesIO(view[at:middle]))
+        end = middle + 4 + struct.unpack_from('<I', view, middle)[0]
+        if end > len(view):
+            raise ReaderError(_TOO_LONG)
+        # A copy: whoever keeps a message must not keep the whole chunk.
+        yield header, partial(bytes, view[middle + 4 : end])
+        at = end
+
+
+def _records_in_place(bio: BinaryIO, at: int, end: int) -> Iterator[Record]:
+    """Yield the records of a chunk that is not compressed; what nobody wants is not read."""
+    while at < end:
+        bio.seek(at)
+        header = Header.read(bio)
+        size = read_uint32(bio)
+        at = bio.tell() + size
+        if at > end:
+            raise ReaderError(_TOO_LONG)
+        yield header, partial(read_bytes, bio, size)
