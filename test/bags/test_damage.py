@@ -10,6 +10,7 @@ from depth_prune_ros.bags.frames import read_frames
 from depth_prune_ros.bags.losses import collect_findings
 from depth_prune_ros.core.errors import BagError
 from depth_prune_ros.core.errors import DepthPruneError
+from mcap.writer import CompressionType
 from noise_bags import camera
 from noise_bags import CHUNK
 from noise_bags import COMPRESSED
@@ -133,7 +134,10 @@ def test_a_ros_1_bag_without_index_is_read_whole(tmp_path: Path) -> None:
 
 def test_a_database_whose_pages_are_unhinged_gives_its_rows(tmp_path: Path) -> None:
     path = in_sqlite(tmp_path)
-    with sqlite3.connect(path) as base:
+    with sqlite3.connect(path, isolation_level=None) as base:
+        # Rows of 1800 bytes go on in other pages.
+        base.execute('PRAGMA page_size = 1024')
+        base.execute('VACUUM')
         query = "SELECT rootpage FROM sqlite_master WHERE name = 'messages'"
         (root,) = base.execute(query).fetchone()
         (size,) = base.execute('PRAGMA page_size').fetchone()
@@ -202,6 +206,20 @@ def test_strict_reading_raises(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(BagError, match='cut short'):
         next(read_frames(path, strict=True))
+
+
+def test_a_later_file_is_not_touched_before_its_time(tmp_path: Path) -> None:
+    whole = tmp_path / 'whole'
+    whole.mkdir()
+    for part in (0, 1):
+        bag = camera()
+        bag.messages = bag.messages[part * FRAMES : (part + 1) * FRAMES]
+        bag.write_mcap(whole / f'{part}.mcap', compression=CompressionType.NONE)
+    flip(whole / '1.mcap', (whole / '1.mcap').read_bytes().index(PIXELS[FRAMES // 2].tobytes()))
+    frames = read_frames(whole, strict=True)
+    assert [next(frames).stamp_ns for _ in range(5)][-1] == START_NS + 4 * SECOND
+    with pytest.raises(BagError, match='1.mcap: Chunk checksum mismatch'):
+        list(frames)
 
 
 def test_without_a_collector_the_logger_hears_of_it(

@@ -80,7 +80,7 @@ def test_a_clock_that_was_set_back_costs_no_pair_that_comes_late(tmp_path: Path)
     bag = RobotBag()
     for side, tx in (('left', 0.0), ('right', -5.0)):
         bag.info(f'/{side}/camera_info', START_NS, tx=tx)
-        for number, stamp in enumerate([100, 101, 102, 0, 1, 2]):
+        for number, stamp in enumerate([100, 101, 102, *range(20)]):
             # Each right image is recorded 0.15 s late: after the next left one.
             late = number * TENTH + (3 * TENTH // 2 if side == 'right' else 0)
             late -= stamp * TENTH
@@ -89,7 +89,7 @@ def test_a_clock_that_was_set_back_costs_no_pair_that_comes_late(tmp_path: Path)
                 # Not the same stamp: it has to be waited for.
                 bag.messages[-1][3].header.stamp.nanosec += 10**6
     frames, _ = read(bag.write(tmp_path / 'bag'))
-    assert [None if f.right is None else f.right[0, 0, 0] for f in frames] == list(range(6))
+    assert [None if f.right is None else f.right[0, 0, 0] for f in frames] == list(range(23))
 
 
 def test_a_right_image_of_another_size_is_left_out(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from robot_bags import START_NS
 from rosbags.rosbag1 import Writer as Writer1
 from rosbags.rosbag2 import CompressionMode
 from rosbags.rosbag2 import StoragePlugin
+import zstandard
 
 FRAMES = 12
 Write = Callable[[Path], Path]
@@ -156,3 +157,11 @@ def test_messages_outside_of_chunks_may_be_out_of_order(tmp_path: Path) -> None:
     assert sorted(frame.stamp_ns for frame in frames) == [
         START_NS + i * SECOND for i in range(FRAMES)
     ]
+
+
+def test_a_file_that_was_compressed_in_pieces(tmp_path: Path) -> None:
+    data = robot().write_mcap(tmp_path / 'a.mcap').read_bytes()
+    packer = zstandard.ZstdCompressor()
+    pieces = [packer.compress(data[:1000]), packer.compress(data[1000:])]
+    (tmp_path / 'b.mcap.zstd').write_bytes(b''.join(pieces))
+    check(tmp_path / 'b.mcap.zstd')
