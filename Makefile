@@ -6,6 +6,7 @@
 # make soak              the tests of what robots do to the node, at their full counts (an hour)
 # make bench-train       images per second of a training, against a bare loop
 # make bench-node        what the node costs beside the network's run, against a plain node
+# make bench-bags        reading frames against rosbags' bare reading
 # Everything is installed into .venv; PYTHON=python3.12 picks the interpreter it is made with.
 
 PYTHON ?= python3
@@ -15,7 +16,7 @@ OUT ?= demo_out
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test lint types bench bench-node bench-train soak compare results clean
+.PHONY: demo test lint types bench bench-node bench-bags bench-train soak compare results clean
 .DELETE_ON_ERROR:
 
 demo: .venv/.run-installed
@@ -46,6 +47,9 @@ bench-node: .venv/.run-installed
 
 bench-train: .venv/.dev-installed
 	$(BIN)/python benchmarks/bench_train.py
+
+bench-bags: .venv/.run-installed
+	$(BIN)/python benchmarks/bench_bags.py
 
 soak: .venv/.dev-installed
 	DEPTH_PRUNE_SOAK=10 $(BIN)/python -m pytest test/ros/test_hard_to_kill.py \

@@ -27,6 +27,8 @@ OFFLINE = [
     'safetensors>=0.4',
     'torch>=2.4',
 ]
+# rerun alone takes 600 MB, numpy 2, pyarrow and pillow with it: nobody else needs them.
+VIEW = ['rerun-sdk>=0.23']
 # The comparison of benchmarks/ with another library.
 COMPARE = ['torch-pruning==1.6.1']
 TENSORBOARD = ['tensorboard>=2.16']
@@ -83,6 +85,7 @@ setup(
         'offline': OFFLINE,
         'compare': COMPARE,
         'tensorboard': TENSORBOARD,
+        'view': VIEW,
         'test': TEST,
         'dev': DEV,
     },

@@ -157,8 +157,8 @@ def _make(
             small = learned_masks(run.method, dense, budget, choosing, data, folder)
         else:
             given = _widths_of_ours(run) if run.method == 'ours-from-scratch' else None
-            start = checkpoints.load(dense)
-            small = at_once(run.method, start, run.budget, choosing, data, given)
+            whole = checkpoints.load(dense)
+            small = at_once(run.method, whole, run.budget, choosing, data, given)
     except MaskError as error:
         return _write(run, {'refused': str(error)})
     steps = plan['steps'] - (plan['mask_steps'] if run.method in FORMS else 0)

@@ -9,6 +9,8 @@ import sys
 from typing import Annotated
 from typing import TYPE_CHECKING
 
+from depth_prune_ros.cli_bag import add_bag_commands
+from depth_prune_ros.cli_bag import telling_findings
 from depth_prune_ros.cli_evaluate import add_evaluation_commands
 from depth_prune_ros.cli_evaluate import print_results
 from depth_prune_ros.cli_offline import add_offline_commands
@@ -28,74 +30,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help='Metric depth from one camera on ROS 2, by networks pruned end to end.',
 )
-bag_app = typer.Typer(no_args_is_help=True, help='Make rosbags: from KITTI, or of a street.')
-app.add_typer(bag_app, name='bag')
-
-Storage = Annotated[str, typer.Option(help='mcap or sqlite3.')]
-Images = Annotated[str, typer.Option(help='raw, jpeg or png (CompressedImage).')]
-BagOut = Annotated[Path, typer.Argument(help='The bag to make (a folder).')]
-
-
-@bag_app.command('kitti')
-def bag_kitti(
-    source: Annotated[
-        Path, typer.Argument(help='Raw drive, odometry sequence or object/training.')
-    ],
-    bag: BagOut,
-    storage: Storage = 'mcap',
-    images: Images = 'raw',
-    annotated: Annotated[
-        Path | None, typer.Option(help='Folder of the official accumulated depth of the drive.')
-    ] = None,
-) -> None:
-    """
-    Turn a KITTI folder into a bag with kitti2bag's topics and frames.
-
-    Example: depth-prune bag kitti kitti/raw/2011_09_26/2011_09_26_drive_0002_sync bags/0002
-    """
-    from depth_prune_ros.bags.kitti import kitti_to_bag
-
-    with bars() as progress:
-        kitti_to_bag(
-            source,
-            bag,
-            storage=storage,
-            images=images,
-            annotated=annotated,
-            progress=lambda done, total: progress('writing', done, total),
-        )
-    say(f'{bag}: written. Next: depth-prune evaluate {bag}')
-
-
-@bag_app.command('street')
-def bag_street(
-    bag: BagOut,
-    seed: Annotated[int, typer.Option(help='Which street; the same seed, the same bag.')] = 0,
-    frames: Annotated[int, typer.Option(help='How many moments, at 10 Hz.')] = 60,
-    size: Annotated[str, typer.Option(help='Image width x height.')] = '960x288',
-    speed: Annotated[float, typer.Option(help='How fast the camera drives, m/s.')] = 8.0,
-    storage: Storage = 'mcap',
-    images: Images = 'raw',
-) -> None:
-    """
-    Render a street with stereo, lidar and exact depth into a bag.
-
-    Example: depth-prune bag street bags/street --seed 3 --frames 20
-    """
-    from depth_prune_ros.bags.street import Street
-    from depth_prune_ros.bags.street import street_to_bag
-
-    width, height = _size(size)
-    street = Street(seed=seed, frames=frames, width=width, height=height, speed_m_s=speed)
-    with bars() as progress:
-        street_to_bag(
-            bag,
-            street,
-            storage=storage,
-            images=images,
-            progress=lambda done, total: progress('rendering', done, total),
-        )
-    say(f'{bag}: written. Next: depth-prune evaluate {bag}')
 
 
 @app.command()
@@ -162,8 +96,8 @@ def node() -> None:
 
 
 def main() -> None:
-    """Run the command line; an error of ours is one line and exit code 1."""
-    with _one_line():
+    """Run the command line; an error of ours is one line and exit code 1, a loss one and 3."""
+    with _one_line(), telling_findings():
         app()
 
 
@@ -175,7 +109,8 @@ def _one_line() -> Iterator[None]:
         error_line(str(error))
         sys.exit(1)
     except ModuleNotFoundError as error:
-        extra = 'ros-wheels' if error.name in ('rclpy', 'sensor_msgs') else 'offline'
+        extras = {'rclpy': 'ros-wheels', 'sensor_msgs': 'ros-wheels', 'rerun': 'view'}
+        extra = extras.get(error.name or '', 'offline')
         error_line(f'expected the module {error.name}, found none; pip install ".[{extra}]"')
         sys.exit(1)
     except KeyboardInterrupt:
@@ -189,16 +124,7 @@ def _print_demo(done: DemoResult) -> None:
     say(f'report:   {done.page}\npictures: {strip}\nrecorded: {done.recorded}')
 
 
-def _size(text: str) -> tuple[int, int]:
-    from depth_prune_ros.core.errors import ConfigError
-
-    width, _, height = text.partition('x')
-    if not (width.isdigit() and height.isdigit()):
-        msg = f'expected a size such as 960x288, found {text!r}'
-        raise ConfigError(msg)
-    return int(width), int(height)
-
-
+add_bag_commands(app)
 add_evaluation_commands(app)
 add_offline_commands(app)
 

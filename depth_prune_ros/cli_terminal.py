@@ -41,6 +41,11 @@ def error_line(text: str) -> None:
     sys.stderr.write(f'error: {" ".join(text.split())}\n')
 
 
+def warning_line(text: str) -> None:
+    """Print a warning as one line on stderr."""
+    sys.stderr.write(f'warning: {" ".join(text.split())}\n')
+
+
 @contextmanager
 def bars() -> Iterator[Progress]:
     """

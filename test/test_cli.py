@@ -19,6 +19,7 @@ from tiny_model import write_tiny_model
 COMMANDS = (
     ('bag', 'kitti'),
     ('bag', 'street'),
+    ('bag', 'info'),
     ('train',),
     ('prune',),
     ('compact',),
@@ -29,6 +30,7 @@ COMMANDS = (
     ('quantize',),
     ('demo',),
     ('replay',),
+    ('view',),
     ('node',),
 )
 STREET = Street(seed=1, frames=4, width=128, height=64)

@@ -9,10 +9,14 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from depth_prune_ros.bags.losses import Damage
+from depth_prune_ros.bags.losses import warn
 from depth_prune_ros.bags.messages import cloud_points
 from depth_prune_ros.bags.messages import intrinsics
 from depth_prune_ros.bags.messages import projection
+from depth_prune_ros.bags.oddities import Oddities
 from depth_prune_ros.bags.pairing import pair
+from depth_prune_ros.bags.reading import BagReader
 from depth_prune_ros.bags.reading import open_bag
 from depth_prune_ros.bags.reading import read_messages
 from depth_prune_ros.bags.reading import Stamped
@@ -21,18 +25,20 @@ from depth_prune_ros.bags.topics import choose_topics
 from depth_prune_ros.bags.topics import COMPRESSED
 from depth_prune_ros.bags.topics import find_topics
 from depth_prune_ros.bags.topics import list_topics
+from depth_prune_ros.bags.topics import named_topics
 from depth_prune_ros.bags.topics import Topics
 from depth_prune_ros.bags.transforms import StaticTransforms
 from depth_prune_ros.bags.transforms import TOPIC as TF_STATIC
 from depth_prune_ros.core.camera import Intrinsics
 from depth_prune_ros.core.camera import points_to_depth
 from depth_prune_ros.core.errors import BagError
+from depth_prune_ros.core.errors import CameraError
+from depth_prune_ros.core.errors import ImageError
 from depth_prune_ros.core.images import compressed_to_rgb
 from depth_prune_ros.core.images import image_to_depth
 from depth_prune_ros.core.images import image_to_rgb
 import numpy as np
 from numpy.typing import NDArray
-from rosbags.highlevel import AnyReader
 
 __all__ = ['Frame', 'Topics', 'find_topics', 'read_frames']
 
@@ -65,7 +71,11 @@ class Frame:
 
 
 def read_frames(
-    bag: Path, *, topics: Topics | None = None, need: Collection[str] = ()
+    bag: Path,
+    *,
+    topics: Topics | None = None,
+    need: Collection[str] = (),
+    strict: bool = False,
 ) -> Iterator[Frame]:
     """
     Read the frames of a bag, one by one.
@@ -78,47 +88,62 @@ def read_frames(
     Intrinsics are those of CameraInfo.P (K where P is empty): images are expected rectified.
     The lidar's depth is what P's left 3x3 part and the /tf_static chain from the cloud's frame to
     the image's frame say. A depth image counts where it has the left image's size (and frame, if
-    its topic was not named), else the lidar.
+    its topic was not named), else the lidar. A right image of another size does not count.
+
+    Frames come in the order of recording, also where stamps go back; an image with the stamp of
+    an earlier one is left out. A damaged bag gives the frames that are whole. What is lost and
+    what is odd is told to losses.collect_findings at the end.
 
     :param bag: a ROS 1 .bag, .db3 or .mcap file, or a folder with or without metadata.yaml
     :param topics: by default find_topics; leave out what is not wanted
     :param need: 'right', 'depth' or both: frames without are left out
-    :raises BagError: a bag that is missing, damaged or without frames; a topic that is not there
-        or has no camera_info; a lidar without a transform to the camera
+    :param strict: raise BagError at the first damage
+    :raises BagError: a bag that is missing, damaged beyond use or without frames; a topic that is
+        not there or has no camera_info; a lidar without a transform to the camera
+    :raises CameraError: a camera that is not calibrated
+    :raises ImageError: images of an encoding that cannot be used
     """
     unknown = sorted(set(need) - {'right', 'depth'})
     if unknown:
         msg = f'expected need of right and depth, found {unknown[0]!r}'
         raise BagError(msg)
-    with open_bag(bag) as reader:
+    with open_bag(bag, strict=strict) as reader:
         types = topics_by_type(reader)
         chosen = choose_topics(bag, types) if topics is None else topics
+        reader.frames_read = 0
         builder = _Builder(bag, reader, chosen, found=topics is None)
-        count = 0
         for frame in builder.frames():
             if all(getattr(frame, name) is not None for name in need):
-                count += 1
+                reader.frames_read += 1
                 yield frame
-        if not count:
+        if not reader.frames_read:
             raise BagError(builder.why_none(need))
+        for line in builder.oddities():
+            warn(f'{bag}: {line}')
 
 
 class _Builder:
     """Makes frames of the messages of one open bag."""
 
-    def __init__(self, bag: Path, reader: AnyReader, topics: Topics, *, found: bool) -> None:
+    def __init__(self, bag: Path, reader: BagReader, topics: Topics, *, found: bool) -> None:
         self._bag = bag
         self._reader = reader
         self._topics = topics
-        self._found = found
+        self._found = found and 'depth' not in named_topics()
         self._types = topics_by_type(reader)
+        self._oddities = Oddities(topics.left)
         self._check_topics()
-        self._transforms = StaticTransforms(read_messages(bag, reader, [TF_STATIC]))
+        wanted = [TF_STATIC] if topics.lidar else []
+        self._transforms = StaticTransforms(read_messages(bag, reader, wanted))
         self._infos = {
             first.topic: first.message
-            for topic in (topics.left_info, topics.right_info)
-            for first in islice(read_messages(bag, reader, [topic or '']), 1)
+            for topic in filter(None, (topics.left_info, topics.right_info))
+            for first in islice(read_messages(bag, reader, [topic]), 1)
         }
+        gone = [t for t in (topics.left_info, topics.right_info) if t and t not in self._infos]
+        if gone:
+            msg = f'{bag}: expected a camera_info on {", ".join(gone)}, found only damaged ones'
+            raise BagError(msg)
 
     def frames(self) -> Iterator[Frame]:
         """Yield every frame, whatever it has."""
@@ -131,37 +156,74 @@ class _Builder:
         }
         counts = {name: info.msgcount for name, info in self._reader.topics.items()}
         messages = read_messages(self._bag, self._reader, [topics.left, *tolerances])
-        for left, others in pair(messages, topics.left, tolerances, counts):
+        watched = self._oddities.watch(messages)
+        whole = False
+        for left, others in pair(watched, topics.left, tolerances, counts):
+            self._oddities.paired(others)
             for topic in self._infos:
                 if topic in others:
                     self._infos[topic] = others[topic].message
-            yield self._frame(left, others)
+            try:
+                frame = self._frame(left, others)
+            except ImageError as error:
+                # The first image that does not decode: an encoding that none will decode from.
+                if not whole:
+                    raise
+                self._reader.damaged(
+                    Damage(self._bag, None, None, f'{left.topic} at {left.stamp_ns} ns: {error}')
+                )
+                continue
+            whole = True
+            yield frame
+
+    def oddities(self) -> Iterator[str]:
+        """Say what is odd about the messages, one line each."""
+        topics = self._topics
+        return self._oddities.lines(filter(None, (topics.right, topics.lidar, topics.depth)))
 
     def why_none(self, need: Collection[str]) -> str:
         """Say why there was not one frame."""
         wanted = ' and '.join(need)
         what = f'frames with {wanted}' if wanted else f'frames of {self._topics.left}'
         used = ', '.join(topic for topic in vars(self._topics).values() if topic)
+        found = '; '.join(self.oddities()) or f'the bag has {list_topics(self._types)}'
         return (
-            f'{self._bag}: expected {what}, found none (looked at {used}; the bag has '
-            f'{list_topics(self._types)}); name the topics, or check stamps, sizes and frames'
+            f'{self._bag}: expected {what}, found none (looked at {used}; {found}); name the '
+            'topics, or check stamps, sizes and frames'
         )
 
     def _frame(self, left: Stamped, others: dict[str, Stamped]) -> Frame:
         image = _rgb(self._types[left.topic], left.message)
         info = self._infos[self._topics.left_info or '']
-        camera = intrinsics(info, image.shape[1], image.shape[0])
-        right = others.get(self._topics.right or '')
+        try:
+            camera = intrinsics(info, image.shape[1], image.shape[0])
+        except CameraError as error:
+            msg = f'{self._bag}: {self._topics.left_info}: {error}'
+            raise CameraError(msg) from None
+        right = self._right(others, image)
         depth, source = self._depth(left, others, camera)
         return Frame(
             stamp_ns=left.stamp_ns,
             left=image,
             camera=camera,
-            right=None if right is None else _rgb(self._types[right.topic], right.message),
+            right=right,
             baseline_m=None if right is None else self._baseline_m(),
             depth=depth,
             depth_source=source,
         )
+
+    def _right(
+        self, others: dict[str, Stamped], left: NDArray[np.uint8]
+    ) -> NDArray[np.uint8] | None:
+        found = others.get(self._topics.right or '')
+        if found is None:
+            return None
+        image = _rgb(self._types[found.topic], found.message)
+        if image.shape == left.shape:
+            return image
+        size, wanted = ('x'.join(map(str, i.shape[1::-1])) for i in (image, left))
+        self._oddities.unfit(found.topic, f'images of {size} beside {wanted} are left out')
+        return None
 
     def _baseline_m(self) -> float | None:
         info = self._infos.get(self._topics.right_info or '')
@@ -200,7 +262,15 @@ class _Builder:
 
     def _registered(self, left: Any, depth: Any, camera: Intrinsics) -> bool:
         same_size = (depth.width, depth.height) == (camera.width, camera.height)
-        return same_size and (not self._found or depth.header.frame_id == left.header.frame_id)
+        frames = depth.header.frame_id, left.header.frame_id
+        if same_size and (not self._found or frames[0] == frames[1]):
+            return True
+        self._oddities.unfit(
+            self._topics.depth or '',
+            f'depth images of {depth.width}x{depth.height} in {frames[0]!r} are not registered to '
+            f'those of {camera.width}x{camera.height} in {frames[1]!r} and are left out',
+        )
+        return False
 
     def _check_topics(self) -> None:
         chosen = self._topics

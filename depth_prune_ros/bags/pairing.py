@@ -24,7 +24,8 @@ class _Companion:
 
     def add(self, message: Stamped) -> None:
         self._coming -= 1
-        self.newest_ns = max(self.newest_ns, message.stamp_ns)
+        # Not the highest one: stamps go back where a clock was set or bags were joined.
+        self.newest_ns = message.stamp_ns
         self._waiting.append(message)
         # Where the leader pauses, nobody takes anything.
         while self._waiting[0].bag_ns < message.bag_ns - 2 * WAIT_NS:

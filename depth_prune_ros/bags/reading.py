@@ -3,19 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from collections.abc import Generator
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cache
+from heapq import merge
+from operator import itemgetter
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+from depth_prune_ros.bags.bag_files import bag_files
+from depth_prune_ros.bags.bag_files import PACKED
+from depth_prune_ros.bags.bag_files import unpack
+from depth_prune_ros.bags.inflate import inflate_message
+from depth_prune_ros.bags.losses import Damage
+from depth_prune_ros.bags.losses import Loss
+from depth_prune_ros.bags.losses import report_loss
+from depth_prune_ros.bags.losses import words_of
+from depth_prune_ros.bags.mcap_file import McapFile
+from depth_prune_ros.bags.ros1_file import Ros1File
+from depth_prune_ros.bags.sqlite_file import SqliteFile
 from depth_prune_ros.core.errors import BagError
 from rosbags.highlevel import AnyReader
+from rosbags.highlevel.anyreader import AnyReaderError
 from rosbags.interfaces import Connection
+from rosbags.rosbag2 import Reader as Reader2
 from rosbags.typesys import get_typestore
 from rosbags.typesys import Stores
+from rosbags.typesys.store import Typestore
 
-_SUFFIXES = ('.mcap', '.db3', '.bag')
+_REPAIR = 'copy it again, or repair it ("mcap recover", "ros2 bag reindex", "rosbag reindex")'
 
 
 @dataclass(frozen=True)
@@ -35,32 +55,119 @@ class Stamped:
     message: Any
 
 
+class BagReader(AnyReader):
+    """
+    rosbags' AnyReader, which reads a damaged bag as far as it goes and keeps what is lost.
+
+    Files are opened together and read one after the other as their time comes, so that a bag of
+    many files needs no more memory than one of one file.
+    """
+
+    def __init__(self, bag: Path, files: list[Path], *, strict: bool = False) -> None:
+        """
+        Prepare to read.
+
+        :param bag: what the user named
+        :param files: its storage files, all of one kind and not compressed as files
+        :param strict: raise BagError at the first damage
+        """
+        super().__init__(files, default_typestore=_common_types())
+        self.bag = bag
+        self.files = tuple(files)
+        self.damages: dict[Damage, None] = {}
+        self.frames_read: int | None = None
+        self._strict = strict
+        # rosbags' own readers of single files make way for ours.
+        if self.is2:
+            readers = [Reader2(file) for file in files]
+            for file, reader in zip(files, readers, strict=True):
+                kind = McapFile if file.suffix == '.mcap' else SqliteFile
+                reader.storage = kind(file, self.damaged)
+            self.readers = readers
+        else:
+            self.readers = [Ros1File(file, self.damaged) for file in files]
+
+    def _open(self) -> None:
+        """Open the files; raises BagError where there is nothing to be read because of damage."""
+        super()._open()
+        if self.damages and not self.message_count:
+            raise BagError(_unreadable(self.bag, next(iter(self.damages)).reason))
+
+    def damaged(self, damage: Damage) -> None:
+        """Take note of a damaged place; raises BagError where the reader is strict."""
+        self.damages[damage] = None
+        if self._strict:
+            msg = f'{self.loss()}; {_REPAIR}'
+            raise BagError(msg)
+
+    def loss(self) -> Loss:
+        """Sum up what is lost so far."""
+        size = sum(file.stat().st_size for file in self.files)
+        return Loss(self.bag, tuple(self.damages), size, self.frames_read)
+
+    def messages(
+        self,
+        connections: Collection[Connection] = (),
+        start: int | None = None,
+        stop: int | None = None,
+    ) -> Generator[tuple[Connection, int, bytes], None, None]:
+        """
+        Yield connection, time in the bag and data in the order of time.
+
+        :param connections: which to read; none: all of them
+        :param start: only messages from this time on, nanoseconds
+        :param stop: only messages before this time, nanoseconds
+        """
+        wanted = connections or self.connections
+        sources = []
+        for reader in self.readers:
+            owner = reader.storage if isinstance(reader, Reader2) else reader
+            own = [connection for connection in wanted if connection.owner is owner]
+            if own:
+                sources.append(_later(reader.start_time, reader.messages(own, start, stop)))
+        for connection, bag_ns, data in merge(*sources, key=itemgetter(1)):
+            if connection is not None:
+                yield connection, bag_ns, inflate_message(data) if self.is2 else data
+
+
 @contextmanager
-def open_bag(path: Path) -> Iterator[AnyReader]:
+def open_bag(path: Path, *, strict: bool = False) -> Iterator[BagReader]:
     """
-    Open a bag for reading.
+    Open a bag for reading, a damaged one as far as it goes.
 
-    :param path: a .bag, .db3 or .mcap file, or a folder with or without metadata.yaml
-    :raises BagError: a bag that is missing, damaged or of no known kind
+    What is lost is reported (see losses.py) when the bag is closed.
+
+    :param path: a .bag, .db3 or .mcap file, these with .zstd behind, or a folder of them
+    :param strict: raise at the first damage instead
+    :raises BagError: a bag that is missing, of no known kind or damaged beyond use
     """
-    files = _storage_files(path)
-    with _one_line(path):
-        # Bags of foxy and older carry no message definitions; their common ones are humble's.
-        reader = AnyReader(files, default_typestore=get_typestore(Stores.ROS2_HUMBLE))
-        reader.open()
-    try:
-        yield reader
-    finally:
-        reader.close()
+    files, missing = bag_files(path)
+    with ExitStack() as stack:
+        if any(file.suffix == PACKED for file in files):
+            folder = Path(stack.enter_context(TemporaryDirectory(prefix='bag-')))
+            files, cut = unpack(files, folder)
+            missing += cut
+        reader = BagReader(path, files, strict=strict)
+        with _one_line(path):
+            for damage in missing:
+                reader.damaged(damage)
+            stack.enter_context(reader)
+        try:
+            yield reader
+        finally:
+            if reader.damages and not strict:
+                report_loss(reader.loss())
 
 
-def read_messages(path: Path, reader: AnyReader, topics: Collection[str]) -> Iterator[Stamped]:
+def read_messages(path: Path, reader: BagReader, topics: Collection[str]) -> Iterator[Stamped]:
     """
     Read the messages of some topics in the order of recording.
 
+    Messages that do not deserialise are lost like everything else that is damaged.
+
     :param path: for error messages
     :param reader: from open_bag
-    :raises BagError: a bag that is damaged further in
+    :raises BagError: a bag that cannot be read on
     """
     connections = [found for found in reader.connections if found.topic in topics]
     if not connections:
@@ -69,10 +176,16 @@ def read_messages(path: Path, reader: AnyReader, topics: Collection[str]) -> Ite
     while True:
         with _one_line(path):
             found = next(messages, None)
-            if found is None:
-                return
+        if found is None:
+            return
+        try:
             stamped = _stamped(reader, *found)
-        yield stamped
+        except AnyReaderError as error:
+            connection, bag_ns, data = found
+            reason = f'{connection.topic} at {bag_ns} ns: {words_of(error)}'
+            reader.damaged(Damage(path, None, len(data), reason))
+        else:
+            yield stamped
 
 
 def header_ns(header: Any) -> int:
@@ -87,31 +200,29 @@ def topics_by_type(reader: AnyReader) -> dict[str, str]:
     return dict(sorted(pairs))
 
 
+@cache
+def _common_types() -> Typestore:
+    """Return humble's message definitions: bags of foxy and older carry none of their own."""
+    return get_typestore(Stores.ROS2_HUMBLE)
+
+
+def _later(start_ns: int, messages: Iterator[Any]) -> Iterator[Any]:
+    """Begin with a mark that holds a file back until its time has come."""
+    yield None, start_ns, b''
+    yield from messages
+
+
 def _stamped(reader: AnyReader, connection: Connection, bag_ns: int, data: bytes) -> Stamped:
-    message: Any = reader.deserialize(data, connection.msgtype)
+    # As a view, since deserialising slices it, and slices of bytes are copies.
+    view: Any = memoryview(data)
+    message: Any = reader.deserialize(view, connection.msgtype)
     header = getattr(message, 'header', None)
     stamp_ns = header_ns(header) if header is not None else 0
     return Stamped(connection.topic, stamp_ns or bag_ns, bag_ns, message)
 
 
-def _storage_files(path: Path) -> list[Path]:
-    if not path.exists():
-        msg = f'{path}: expected a bag, found nothing there; check the path'
-        raise BagError(msg)
-    if path.is_file() and path.suffix not in _SUFFIXES:
-        msg = (
-            f'{path}: expected a folder, or a file {", ".join(_SUFFIXES)}, found '
-            f'{path.suffix or "no suffix"}; decompress a .zstd file first'
-        )
-        raise BagError(msg)
-    if path.is_file() or (path / 'metadata.yaml').is_file():
-        return [path]
-    for suffix in _SUFFIXES:
-        files = sorted(path.glob(f'*{suffix}'))
-        if files:
-            return files
-    msg = f'{path}: expected a folder with metadata.yaml, .mcap, .db3 or .bag, found none of them'
-    raise BagError(msg)
+def _unreadable(path: Path, reason: str) -> str:
+    return f'{path}: cannot be read as a bag ({reason}); it is cut short or damaged: {_REPAIR}'
 
 
 @contextmanager
@@ -122,9 +233,4 @@ def _one_line(path: Path) -> Iterator[None]:
     except BagError:
         raise
     except Exception as error:  # noqa: BLE001 - garbage raises anything, from struct to sqlite
-        reason = ' '.join(str(error).split()) or type(error).__name__
-        msg = (
-            f'{path}: cannot be read as a bag ({reason}); it is cut short or damaged: copy it '
-            'again, or repair it ("mcap recover", "ros2 bag reindex", "rosbag reindex")'
-        )
-        raise BagError(msg) from error
+        raise BagError(_unreadable(path, words_of(error))) from error

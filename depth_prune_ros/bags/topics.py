@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from collections.abc import Mapping
 from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from depth_prune_ros.bags.reading import open_bag
 from depth_prune_ros.bags.reading import topics_by_type
@@ -44,6 +46,25 @@ class Topics:
     depth: str | None = None
 
 
+# Topics that hold for every bag, by the name of the field in Topics; see name_topics.
+_named: dict[str, str | None] = {}
+
+
+def name_topics(**topics: str) -> None:
+    """
+    Name topics for every bag that this process reads, as a command line does.
+
+    :param topics: field of Topics -> topic; '' finds it, 'none' does without
+    """
+    _named.clear()
+    _named.update({k: None if topic == 'none' else topic for k, topic in topics.items() if topic})
+
+
+def named_topics() -> dict[str, str | None]:
+    """Return what name_topics named, by the field of Topics."""
+    return dict(_named)
+
+
 def find_topics(bag: Path) -> Topics:
     """
     Find the topics of a bag by type and name.
@@ -66,18 +87,25 @@ def choose_topics(bag: Path, types: Mapping[str, str]) -> Topics:
 
     :param bag: for error messages
     :param types: topic -> message type
+    :raises BagError: as find_topics; a topic of name_topics that is not there
     """
-    left = _left(bag, types)
-    right = _right_of(left, types)
-    right_info = _info_of(right, types) if right else None
-    return Topics(
+    missing = [topic for topic in _named.values() if topic and topic not in types]
+    if missing:
+        msg = f'{bag}: expected topic {", ".join(missing)}, found {list_topics(types)}'
+        raise BagError(msg)
+    left = _named.get('left') or _left(bag, types)
+    right = _named.get('right', _right_of(left, types))
+    right_info = _named.get('right_info', info_of(right, types) if right else None)
+    found = Topics(
         left=left,
-        left_info=_info_of(left, types),
-        right=right if right_info else None,
+        left_info=info_of(left, types),
+        right=right if right_info or 'right' in _named else None,
         right_info=right_info,
         lidar=_lidar(types),
         depth=_depth_of(left, types),
     )
+    named: dict[str, Any] = {name: topic for name, topic in _named.items() if name != 'left'}
+    return replace(found, **named)
 
 
 def list_topics(types: Mapping[str, str]) -> str:
@@ -117,7 +145,7 @@ def _left(bag: Path, types: Mapping[str, str]) -> str:
             'record the left camera too, or name the right one as the only camera'
         )
         raise BagError(msg)
-    msg = f'{bag}: expected one camera, found {", ".join(others)}; name the one to use'
+    msg = f'{bag}: expected one camera, found {", ".join(others)}; name it, see bag info'
     raise BagError(msg)
 
 
@@ -134,7 +162,8 @@ def _right_of(left: str, types: Mapping[str, str]) -> str | None:
     return None
 
 
-def _info_of(image: str, types: Mapping[str, str]) -> str | None:
+def info_of(image: str, types: Mapping[str, str]) -> str | None:
+    """Find the camera_info of an image topic."""
     parts = image.split('/')[:-1]
     while parts:
         candidate = '/'.join([*parts, 'camera_info'])

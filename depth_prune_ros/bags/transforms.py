@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Matrix = NDArray[np.float64]
+# The transform to a frame, and the frames on the way there, both ends included.
+Way = tuple[Matrix, tuple[str, ...]]
 TOPIC = '/tf_static'
 
 
@@ -27,7 +29,7 @@ class StaticTransforms:
         self._first: dict[str, tuple[str, Matrix]] = {}
         self._times: list[int] = []
         self._edges: list[dict[str, tuple[str, Matrix]]] = []
-        self._found: dict[tuple[int, str, str], Matrix | None] = {}
+        self._found: dict[tuple[int, str, str], Way | None] = {}
         for message in messages:
             self._add(message)
 
@@ -38,6 +40,15 @@ class StaticTransforms:
         :param target: frame that the result is in
         :param source: frame that the points are in
         """
+        way = self._way(target, source, bag_ns)
+        return None if way is None else way[0]
+
+    def chain(self, target: str, source: str, bag_ns: int) -> tuple[str, ...] | None:
+        """Return the frames from source to target, or None where they are not connected."""
+        way = self._way(target, source, bag_ns)
+        return None if way is None else way[1][::-1]
+
+    def _way(self, target: str, source: str, bag_ns: int) -> Way | None:
         version = sum(time <= bag_ns for time in self._times) - 1
         key = (version, target.lstrip('/'), source.lstrip('/'))
         if key not in self._found:
@@ -59,20 +70,21 @@ class StaticTransforms:
             self._times.append(message.bag_ns)
             self._edges.append(edges)
 
-    def _search(self, version: int, target: str, source: str) -> Matrix | None:
+    def _search(self, version: int, target: str, source: str) -> Way | None:
         """Walk the tree from target, both up and down, until source."""
         edges = {**self._first, **(self._edges[version] if version >= 0 else {})}
         neighbours: dict[str, list[tuple[str, Matrix]]] = {}
         for child, (parent, parent_T_child) in edges.items():
             neighbours.setdefault(parent, []).append((child, parent_T_child))
             neighbours.setdefault(child, []).append((parent, np.linalg.inv(parent_T_child)))
-        reached = {target: np.eye(4)}
+        reached: dict[str, Way] = {target: (np.eye(4), (target,))}
         ahead = deque([target])
         while ahead and source not in reached:
             here = ahead.popleft()
             for frame, here_T_frame in neighbours.get(here, []):
                 if frame not in reached:
-                    reached[frame] = reached[here] @ here_T_frame
+                    matrix, frames = reached[here]
+                    reached[frame] = matrix @ here_T_frame, (*frames, frame)
                     ahead.append(frame)
         return reached.get(source)
 

@@ -32,7 +32,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from rosbags.highlevel import AnyReader
+    from depth_prune_ros.bags.reading import BagReader
 
 Float = NDArray[np.float32]
 
@@ -212,7 +212,7 @@ def _check_size(name: str, shape: Sequence[int], frame: Frame) -> None:
         raise BagError(msg)
 
 
-def _is_registered(bag: Path, reader: AnyReader, topics: Topics) -> bool:
+def _is_registered(bag: Path, reader: BagReader, topics: Topics) -> bool:
     """Tell whether the depth topic that was found is in the left image's frame."""
     frames = {
         found.message.header.frame_id
@@ -223,7 +223,7 @@ def _is_registered(bag: Path, reader: AnyReader, topics: Topics) -> bool:
     return topics.depth is not None and len(frames) == 1
 
 
-def _stereo_baseline(bag: Path, reader: AnyReader, topics: Topics) -> tuple[float | None, str]:
+def _stereo_baseline(bag: Path, reader: BagReader, topics: Topics) -> tuple[float | None, str]:
     """Return the baseline of the pair's first camera_infos, or a remark why there is none."""
     names = (topics.left_info, topics.right_info)
     infos = [

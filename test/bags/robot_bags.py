@@ -5,9 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from mcap.writer import Writer as McapWriter
 import numpy as np
 from numpy.typing import NDArray
 from rosbags.rosbag1 import Writer as Writer1
+from rosbags.rosbag2 import CompressionFormat
+from rosbags.rosbag2 import CompressionMode
 from rosbags.rosbag2 import StoragePlugin
 from rosbags.rosbag2 import Writer as Writer2
 from rosbags.typesys import get_types_from_msg
@@ -25,6 +28,7 @@ class RobotBag:
 
     def __init__(self, *, ros1: bool = False) -> None:
         self.ros1 = ros1
+        self.chunk_bytes = 1 << 20
         self.store = get_typestore(Stores.ROS1_NOETIC if ros1 else Stores.ROS2_JAZZY)
         if ros1:
             tf = get_types_from_msg('geometry_msgs/TransformStamped[] transforms', TF)
@@ -153,17 +157,45 @@ class RobotBag:
         )
         self.add('/tf_static', TF, bag_ns, transforms=[stamped])
 
-    def write(self, path: Path, storage: StoragePlugin = StoragePlugin.MCAP) -> Path:
+    def write(
+        self,
+        path: Path,
+        storage: StoragePlugin = StoragePlugin.MCAP,
+        compression: CompressionMode | Writer1.CompressionFormat | None = None,
+    ) -> Path:
         """Write a .bag file (ROS 1) or a folder (ROS 2); returns its path."""
-        ordered = sorted(self.messages, key=lambda message: message[0])
-        connections: dict[str, Any] = {}
         writer: Any = (
             Writer1(path) if self.ros1 else Writer2(path, version=9, storage_plugin=storage)
         )
+        if self.ros1:
+            writer.chunk_threshold = self.chunk_bytes
+        if compression is not None:
+            writer.set_compression(compression, *([] if self.ros1 else [CompressionFormat.ZSTD]))
         serialize = self.store.serialize_ros1 if self.ros1 else self.store.serialize_cdr
+        connections: dict[str, Any] = {}
         with writer:
-            for bag_ns, topic, name, message in ordered:
+            for bag_ns, topic, name, message in self.ordered():
                 if topic not in connections:
                     connections[topic] = writer.add_connection(topic, name, typestore=self.store)
                 writer.write(connections[topic], bag_ns, serialize(message, name))
         return path
+
+    def write_mcap(self, path: Path, **options: Any) -> Path:
+        """Write a bare .mcap file as mcap's own writer does, with its options."""
+        with path.open('wb') as file:
+            writer = McapWriter(file, **options)
+            writer.start('ros2')
+            channels: dict[str, int] = {}
+            for bag_ns, topic, name, message in self.ordered():
+                if topic not in channels:
+                    text = self.store.generate_msgdef(name, ros_version=2)[0].encode()
+                    schema = writer.register_schema(name, 'ros2msg', text)
+                    channels[topic] = writer.register_channel(topic, 'cdr', schema)
+                data = bytes(self.store.serialize_cdr(message, name))
+                writer.add_message(channels[topic], bag_ns, data, bag_ns)
+            writer.finish()
+        return path
+
+    def ordered(self) -> list[tuple[int, str, str, Any]]:
+        """Return the messages in the order of recording."""
+        return sorted(self.messages, key=lambda message: message[0])

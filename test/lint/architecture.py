@@ -53,8 +53,9 @@ class Layer:
 
 LAYERS = {
     'core': Layer(extras={'engine.py': {'onnxruntime'}}),
-    'bags': Layer({'core'}, {'rosbags', 'mcap'}),
-    'evaluation': Layer({'core', 'bags'}, extras={'report.py': {'jinja2'}}),
+    # rosbags and mcap decompress with these, whole data only
+    'bags': Layer({'core'}, {'rosbags', 'mcap'}, {'inflate.py': {'lz4', 'zstandard'}}),
+    'evaluation': Layer({'core', 'bags'}, extras={'report.py': {'jinja2'}, 'view.py': {'rerun'}}),
     'offline': Layer(
         {'core', 'bags', 'evaluation'},
         {'torch', 'onnx', 'pydantic', 'yaml', 'safetensors'},
@@ -67,7 +68,14 @@ LAYERS = {
         {name: {'bags', 'rosbags'} for name in ('play.py', 'record.py', 'replay.py')},
     ),
 }
-CLI_FILES = {'cli.py', 'cli_evaluate.py', 'cli_offline.py', 'cli_terminal.py', 'demo.py'}
+CLI_FILES = {
+    'cli.py',
+    'cli_bag.py',
+    'cli_evaluate.py',
+    'cli_offline.py',
+    'cli_terminal.py',
+    'demo.py',
+}
 # The error classes import nothing, and the command line has to name them to catch them.
 CLI_AT_START = {'typer', 'rich', f'{PACKAGE}.core.errors'} | {
     f'{PACKAGE}.{name[:-3]}' for name in CLI_FILES

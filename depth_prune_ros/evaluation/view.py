@@ -1,0 +1,205 @@
+"""Frames and predictions to look at: logged to rerun (extra "view"), or as a film of strips."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Iterable
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+from typing import TYPE_CHECKING
+
+import cv2
+from depth_prune_ros.bags.frames import Frame
+from depth_prune_ros.core.camera import depth_from_disparity
+from depth_prune_ros.core.camera import depth_to_points
+from depth_prune_ros.core.camera import Intrinsics
+from depth_prune_ros.core.errors import ConfigError
+from depth_prune_ros.core.images import resize_image
+from depth_prune_ros.evaluation.pictures import frame_strip
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from depth_prune_ros.core.engine import DepthEngine
+
+Float = NDArray[np.float32]
+OnFrame = Callable[[Frame, Float], None]
+
+APPLICATION = 'depth_prune_ros'
+# Where the stamps do not say how fast to play.
+DEFAULT_RATE_HZ = 10.0
+
+
+def view_frames(
+    frames: Iterable[Frame],
+    engine: DepthEngine,
+    watchers: Sequence[OnFrame],
+    progress: Callable[[int], None] | None = None,
+) -> int:
+    """
+    Predict the depth of every frame and show it.
+
+    :param watchers: each sees every frame with its depth [h, w] in metres
+    :param progress: called with the number of frames done
+    :return: how many frames there were
+    """
+    done = 0
+    for done, frame in enumerate(frames, start=1):
+        disparity = engine.disparity(frame.left)
+        scale = frame.camera.fx_over_width
+        depth = depth_from_disparity(disparity, engine.card.baseline_m, scale)
+        for watcher in watchers:
+            watcher(frame, depth)
+        if progress is not None:
+            progress(done)
+    return done
+
+
+class RerunLog:
+    """
+    Logs image, depth, cloud and ground truth to rerun: /camera, /network, /cloud, /truth.
+
+    Clouds are in the camera's optical frame: x right, y down, z forward, metres. Timelines are
+    `stamp` (the header's) and `frame`.
+    """
+
+    def __init__(self, out: Path | None = None) -> None:
+        """
+        Open the viewer, or a file.
+
+        :param out: .rrd file to write; None opens a viewer
+        :raises ModuleNotFoundError: rerun-sdk is not installed
+        """
+        import rerun
+
+        self._rerun: Any = rerun
+        self._stream: Any = rerun.RecordingStream(APPLICATION)
+        if out is None:
+            self._stream.spawn()
+        else:
+            out.parent.mkdir(parents=True, exist_ok=True)
+            self._stream.save(out)
+        self._stream.log('/', rerun.ViewCoordinates.RDF, static=True)
+        self._number = 0
+
+    def __enter__(self) -> RerunLog:
+        """Return itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Write what is still waiting."""
+        self._stream.flush()
+        self._stream.disconnect()
+
+    def __call__(self, frame: Frame, depth: Float) -> None:
+        """Log one frame and its predicted depth [h, w], metres."""
+        rerun, stream = self._rerun, self._stream
+        stream.set_time('frame', sequence=self._number)
+        stream.set_time('stamp', timestamp=np.datetime64(frame.stamp_ns, 'ns'))
+        self._number += 1
+        small = frame.camera.scaled(depth.shape[1], depth.shape[0])
+        stream.log('camera', self._pinhole(frame.camera))
+        stream.log('camera/image', rerun.Image(frame.left))
+        stream.log('network', self._pinhole(small))
+        stream.log('network/depth', rerun.DepthImage(np.nan_to_num(depth), meter=1.0))
+        colours = resize_image(frame.left, small.width, small.height)
+        stream.log('cloud', self._points(depth, small, colours))
+        if frame.depth is not None:
+            truth = rerun.DepthImage(np.nan_to_num(frame.depth), meter=1.0)
+            stream.log('camera/truth', truth)
+            stream.log('truth', self._points(frame.depth, frame.camera, None))
+
+    def _pinhole(self, camera: Intrinsics) -> Any:
+        return self._rerun.Pinhole(
+            focal_length=[camera.fx, camera.fy],
+            principal_point=[camera.cx, camera.cy],
+            width=camera.width,
+            height=camera.height,
+        )
+
+    def _points(self, depth: Float, camera: Intrinsics, colours: Any) -> Any:
+        points = depth_to_points(depth, camera).reshape(-1, 3)
+        known = np.isfinite(points).all(axis=1)
+        shown = [255, 128, 0] if colours is None else colours.reshape(-1, 3)[known]
+        return self._rerun.Points3D(points[known], colors=shown)
+
+
+class Film:
+    """
+    Writes the strip of every frame (image, depth, ground truth, error) into one .mp4 file.
+
+    The file appears whole when the with statement ends without an exception.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Prepare to write; raises ConfigError for another ending than .mp4."""
+        if path.suffix != '.mp4':
+            msg = f'{path}: expected a file name that ends in .mp4, found {path.suffix!r}'
+            raise ConfigError(msg)
+        self._path = path
+        self._part = path.with_name(f'.{path.stem}.part.mp4')
+        self._writer: cv2.VideoWriter | None = None
+        self._first: tuple[int, NDArray[np.uint8]] | None = None
+        self._size = (0, 0)
+
+    def __enter__(self) -> Film:
+        """Make the folder."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Give the finished film its name, or remove it."""
+        if kind is None and self._first is not None:
+            self._write(self._first[1], DEFAULT_RATE_HZ)
+        if self._writer is not None:
+            self._writer.release()
+            if kind is None:
+                self._part.rename(self._path)
+            else:
+                self._part.unlink(missing_ok=True)
+
+    def __call__(self, frame: Frame, depth: Float) -> None:
+        """Add one frame and its predicted depth [h, w], metres."""
+        if frame.depth is None:
+            # Panels of the same number throughout: a film has one size.
+            frame = replace(frame, depth=np.full(frame.left.shape[:2], np.nan, np.float32))
+        picture = frame_strip(frame, depth)
+        if self._writer is None and self._first is None:
+            # How fast the film is shows with the second frame.
+            self._first = frame.stamp_ns, picture
+            return
+        rate_hz = DEFAULT_RATE_HZ
+        if self._first is not None:
+            period_s = (frame.stamp_ns - self._first[0]) * 1e-9
+            rate_hz = 1 / period_s if 0.01 <= period_s <= 1 else DEFAULT_RATE_HZ
+            self._write(self._first[1], rate_hz)
+            self._first = None
+        self._write(picture, rate_hz)
+
+    def _write(self, picture: NDArray[np.uint8], rate_hz: float) -> None:
+        if self._writer is None:
+            # The codec wants even numbers.
+            self._size = picture.shape[1] // 2 * 2, picture.shape[0] // 2 * 2
+            code = cv2.VideoWriter.fourcc(*'mp4v')
+            self._writer = cv2.VideoWriter(str(self._part), code, rate_hz, self._size)
+            if not self._writer.isOpened():
+                msg = f'{self._path}: expected a film to be written, OpenCV has no mp4 codec here'
+                raise ConfigError(msg)
+        width, height = self._size
+        shown = picture[:height, :width]
+        if shown.shape[:2] != (height, width):
+            shown = np.asarray(cv2.resize(picture, self._size), np.uint8)
+        self._writer.write(cv2.cvtColor(shown, cv2.COLOR_RGB2BGR))

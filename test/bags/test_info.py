@@ -1,0 +1,132 @@
+"""What a bag of an unknown layout is said to hold, and what can be done with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from depth_prune_ros.bags.frames import read_frames
+from depth_prune_ros.bags.info import read_info
+from depth_prune_ros.bags.info_lines import info_lines
+from depth_prune_ros.bags.losses import collect_findings
+from depth_prune_ros.bags.topics import name_topics
+import numpy as np
+import pytest
+from robot_bags import RobotBag
+from robot_bags import SECOND
+from robot_bags import START_NS
+
+
+@pytest.fixture(autouse=True)
+def _topics_of_no_other_test() -> Iterator[None]:
+    yield
+    name_topics()
+
+
+def robot(*cameras: str, lidar: bool = True, connected: bool = True) -> RobotBag:
+    """Make cameras at 2 Hz, and a lidar that may be connected with them."""
+    bag = RobotBag()
+    if connected:
+        bag.tf(START_NS, 'base', 'cam', (0, 0, 0), (0, 0, 0, 1))
+        bag.tf(START_NS, 'base', 'lidar', (0, 0, 0), (0, 0, 0, 1))
+    for number in range(5):
+        stamp_ns = START_NS + number * SECOND // 2
+        for index, name in enumerate(cameras):
+            bag.info(f'{name}/camera_info', stamp_ns, tx=-5.0 * index)
+            bag.image(f'{name}/image_raw', stamp_ns)
+        if lidar:
+            points = np.zeros((1, 2), [(axis, '<f4') for axis in 'xyz'])
+            points['z'] = 10
+            bag.cloud('/scan', stamp_ns, points)
+    return bag
+
+
+def lines_of(path: Path, *, check: bool = False) -> dict[str, str]:
+    """Return the lines by their first word; the later one of two stays."""
+    lines = info_lines(read_info(path, check=check))
+    return {line.split()[0].rstrip(':'): line for line in lines}
+
+
+def test_a_stereo_camera_with_lidar_can_do_everything(tmp_path: Path) -> None:
+    path = robot('/left', '/right').write(tmp_path / 'bag')
+    found = lines_of(path, check=True)
+    assert found['camera'] == (
+        "camera  /right/image_raw: 5 at 2.0 Hz, frame 'cam', 8x6 mono8; /right/camera_info: "
+        'fx 10.0, fy 10.0, cx 3.5, cy 2.5, no distortion'
+    )
+    assert found['lidar'] == (
+        "lidar   /scan: 5 at 2.0 Hz, frame 'lidar', 2 points; lidar -> base -> cam"
+    )
+    assert found['baseline'] == 'baseline: 0.5000 m'
+    assert found['checked'] == 'checked: 5 frames, 5 with right image, 5 with ground truth'
+    assert found['evaluate'] == f'evaluate: depth-prune evaluate {path}'
+    assert found['train'] == f'train: depth-prune train --bags {path} --out runs/bag'
+    assert found['replay'] == f'replay: depth-prune demo --bag {path}'
+
+
+def test_among_several_cameras_one_has_to_be_named(tmp_path: Path) -> None:
+    path = robot('/front', '/back').write(tmp_path / 'bag')
+    found = lines_of(path)
+    assert 'nothing chosen: expected one camera, found /back/image_raw, ' in found['nothing']
+    options = '--left /back/image_raw --left-info /back/camera_info'
+    assert found['evaluate'].startswith('evaluate: missing ground truth')
+    assert found['replay'] == f'replay: depth-prune {options} demo --bag {path}'
+    name_topics(left='/back/image_raw')
+    found = lines_of(path)
+    assert found['evaluate'] == f'evaluate: depth-prune --left /back/image_raw evaluate {path}'
+    (frame, *_) = read_frames(path)
+    assert frame.depth_source == 'lidar'
+
+
+def test_a_lidar_without_a_chain_is_left_out_by_the_options(tmp_path: Path) -> None:
+    path = robot('/left', '/right', connected=False).write(tmp_path / 'bag')
+    found = lines_of(path)
+    assert 'no chain in /tf_static to the frame of /left/image_raw' in found['lidar']
+    assert found['evaluate'].startswith('evaluate: missing ground truth')
+    command = f'depth-prune --lidar none train --bags {path} --out runs/bag'
+    assert found['train'] == f'train: {command}'
+    name_topics(lidar='none')
+    assert len(list(read_frames(path))) == 5
+
+
+def test_what_is_missing_of_the_calibration_is_said(tmp_path: Path) -> None:
+    bag = robot('/cam', lidar=False)
+    for message in bag.messages:
+        if message[1] == '/cam/camera_info':
+            message[3].d = np.array([0.1, -0.25, 0, 0, 0])
+    found = lines_of(bag.write(tmp_path / 'distorted'))
+    assert 'distortion plumb_bob, up to 0.25: rectify' in found['camera']
+    assert found['train'].startswith('train: missing a right camera with baseline, or ground')
+    bag = robot('/cam', lidar=False)
+    bag.messages = [message for message in bag.messages if 'info' not in message[1]]
+    found = lines_of(bag.write(tmp_path / 'bare'))
+    assert found['camera'].endswith('no camera_info')
+    assert found['train'].startswith('train: missing a camera with camera_info')
+    bag = RobotBag()
+    bag.info('/cam/camera_info', START_NS, fx=0.0)
+    bag.image('/cam/image_raw', START_NS)
+    found = lines_of(bag.write(tmp_path / 'uncalibrated'), check=True)
+    assert found['camera'].endswith('/cam/camera_info: not calibrated')
+    assert 'checked: 0 frames' in found['checked']
+    assert 'calibrate the camera' in found['checked']
+
+
+def test_depth_that_is_registered_is_ground_truth(tmp_path: Path) -> None:
+    for frame, usable in (('cam', True), ('depth', False)):
+        bag = robot('/cam/color', lidar=False)
+        for number in range(5):
+            values = np.full((6, 8), 2, np.float32)
+            bag.depth('/cam/depth/image', START_NS + number * SECOND // 2, values, frame)
+        found = lines_of(bag.write(tmp_path / frame))
+        assert '8x6 32FC1' in found['depth']
+        assert ('missing' not in found['evaluate']) == usable
+
+
+def test_a_damaged_bag_is_shown_as_far_as_it_goes(tmp_path: Path) -> None:
+    path = robot('/left', '/right').write_mcap(tmp_path / 'a.mcap', chunk_size=500)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 4])
+    with collect_findings() as findings:
+        found = lines_of(path, check=True)
+    assert 0 < findings.losses[path].frames_read < 5  # type: ignore[operator]
+    assert f'checked: {findings.losses[path].frames_read} frames' in found['checked']
+    assert 'depth-prune train' in found['train']

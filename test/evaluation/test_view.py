@@ -1,0 +1,122 @@
+"""Looking at a bag: what is logged to rerun, and the film of the strips."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections import defaultdict
+from dataclasses import replace
+from pathlib import Path
+import re
+import subprocess
+import sys
+from typing import Any
+
+import cv2
+from depth_prune_ros.bags.frames import read_frames
+from depth_prune_ros.bags.street import Street
+from depth_prune_ros.bags.street import street_to_bag
+from depth_prune_ros.core.engine import DepthEngine
+from depth_prune_ros.core.errors import ConfigError
+from depth_prune_ros.evaluation.pictures import frame_strip
+from depth_prune_ros.evaluation.view import Film
+from depth_prune_ros.evaluation.view import RerunLog
+from depth_prune_ros.evaluation.view import view_frames
+import numpy as np
+from numpy.typing import NDArray
+import pytest
+from tiny_model import write_tiny_model
+
+STREET = Street(seed=1, frames=3, width=128, height=64)
+
+
+@pytest.fixture(scope='module')
+def bag(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a street of three frames at 10 Hz."""
+    path = tmp_path_factory.mktemp('bags') / 'street'
+    street_to_bag(path, STREET)
+    return path
+
+
+@pytest.fixture(scope='module')
+def engine(tmp_path_factory: pytest.TempPathFactory) -> DepthEngine:
+    """Return a small network."""
+    return DepthEngine.load(write_tiny_model(tmp_path_factory.mktemp('models') / 'tiny.onnx'))
+
+
+def pictures_of(film: Path) -> tuple[float, list[NDArray[np.uint8]]]:
+    """Return a film's rate and its RGB pictures."""
+    capture = cv2.VideoCapture(str(film))
+    rate_hz, pictures = capture.get(cv2.CAP_PROP_FPS), []
+    while (found := capture.read())[0]:
+        pictures.append(np.asarray(cv2.cvtColor(found[1], cv2.COLOR_BGR2RGB), np.uint8))
+    capture.release()
+    return rate_hz, pictures
+
+
+def test_the_film_has_the_strip_of_every_frame(
+    tmp_path: Path, bag: Path, engine: DepthEngine
+) -> None:
+    depths: list[Any] = []
+    with Film(tmp_path / 'new' / 'a.mp4') as film:
+        keep = lambda frame, depth: depths.append((frame, depth))  # noqa: E731
+        assert view_frames(read_frames(bag), engine, [film, keep]) == 3
+        assert not (tmp_path / 'new' / 'a.mp4').exists()
+    rate_hz, pictures = pictures_of(tmp_path / 'new' / 'a.mp4')
+    assert rate_hz == pytest.approx(10)
+    assert len(pictures) == 3
+    for picture, (frame, depth) in zip(pictures, depths, strict=True):
+        expected = frame_strip(frame, depth)
+        height, width = (side // 2 * 2 for side in expected.shape[:2])
+        assert picture.shape == (height, width, 3)
+        # mp4 loses some of it; another frame's strip would differ by more than 20.
+        differs = np.abs(picture.astype(int) - expected[:height, :width])
+        assert differs.mean() < 12
+    assert [path.name for path in (tmp_path / 'new').iterdir()] == ['a.mp4']
+
+
+def test_a_film_without_ground_truth_and_of_one_frame(
+    tmp_path: Path, bag: Path, engine: DepthEngine
+) -> None:
+    frames = [replace(frame, depth=None) for frame in read_frames(bag)][:1]
+    with Film(tmp_path / 'a.mp4') as film:
+        view_frames(frames, engine, [film])
+    _, (picture,) = pictures_of(tmp_path / 'a.mp4')
+    assert picture.std() > 20
+
+
+def test_a_film_that_fails_leaves_nothing(tmp_path: Path, bag: Path, engine: DepthEngine) -> None:
+    def fail(*_: Any) -> None:
+        raise ConfigError('no more')
+
+    with pytest.raises(ConfigError, match='no more'), Film(tmp_path / 'a.mp4') as film:
+        view_frames(read_frames(bag), engine, [film, film, fail])
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(ConfigError, match='ends in .mp4, found'):
+        Film(tmp_path / 'a.avi')
+
+
+def test_rerun_gets_image_depth_cloud_and_truth(
+    tmp_path: Path, bag: Path, engine: DepthEngine
+) -> None:
+    pytest.importorskip('rerun')
+    with RerunLog(tmp_path / 'a.rrd') as log:
+        view_frames(read_frames(bag), engine, [log])
+    command = [sys.executable, '-m', 'rerun_cli', 'rrd', 'print', '-vv', str(tmp_path / 'a.rrd')]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    rows: Counter[str] = Counter()
+    kilobytes: defaultdict[str, float] = defaultdict(float)
+    chunk = r'with (\d+) rows \(([\d.]+) (KiB|MiB)\) - (/\S+) -'
+    for count, size, unit, entity in re.findall(chunk, done.stdout):
+        rows[entity] += int(count)
+        kilobytes[entity] += float(size) * (1024 if unit == 'MiB' else 1)
+    image_kb = STREET.width * STREET.height * 3 / 1024
+    for entity, least_kb in {
+        '/camera/image': STREET.frames * image_kb,
+        '/camera/truth': STREET.frames * image_kb,
+        '/network/depth': 1,
+        '/cloud': 1,
+        '/truth': STREET.frames * image_kb,
+    }.items():
+        assert rows[entity] == STREET.frames, entity
+        assert kilobytes[entity] > least_kb, entity
