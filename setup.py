@@ -72,6 +72,7 @@ setup(
     ],
     install_requires=[
         'jinja2>=3.1',
+        'lz4>=4.0',
         'mcap>=1.1',
         'numpy>=1.23',
         'onnxruntime>=1.16',
@@ -79,6 +80,7 @@ setup(
         'rich>=13',
         'rosbags>=0.11',
         'typer>=0.12',
+        'zstandard>=0.20',
     ],
     extras_require={
         'ros-wheels': ROS_WHEELS,

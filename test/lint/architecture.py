@@ -29,17 +29,8 @@ BRANCHES = (
     ast.match_case,
 )
 EVERYWHERE = {'numpy', 'cv2'} | set(sys.stdlib_module_names)
-MESSAGES = {
-    'builtin_interfaces',
-    'diagnostic_msgs',
-    'geometry_msgs',
-    'lifecycle_msgs',
-    'rosgraph_msgs',
-    'rcl_interfaces',
-    'sensor_msgs',
-    'std_msgs',
-    'stereo_msgs',
-}
+KINDS = ('diagnostic', 'geometry', 'lifecycle', 'rosgraph', 'sensor', 'std', 'stereo')
+MESSAGES = {f'{kind}_msgs' for kind in KINDS} | {'builtin_interfaces', 'rcl_interfaces'}
 
 
 @dataclass(frozen=True)
@@ -68,14 +59,8 @@ LAYERS = {
         {name: {'bags', 'rosbags'} for name in ('play.py', 'record.py', 'replay.py')},
     ),
 }
-CLI_FILES = {
-    'cli.py',
-    'cli_bag.py',
-    'cli_evaluate.py',
-    'cli_offline.py',
-    'cli_terminal.py',
-    'demo.py',
-}
+CLI_PARTS = ('', '_bag', '_evaluate', '_offline', '_terminal')
+CLI_FILES = {f'cli{part}.py' for part in CLI_PARTS} | {'demo.py'}
 # The error classes import nothing, and the command line has to name them to catch them.
 CLI_AT_START = {'typer', 'rich', f'{PACKAGE}.core.errors'} | {
     f'{PACKAGE}.{name[:-3]}' for name in CLI_FILES
