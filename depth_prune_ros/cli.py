@@ -11,6 +11,7 @@ from typing import Annotated
 from depth_prune_ros.cli_evaluate import add_evaluation_commands
 from depth_prune_ros.cli_evaluate import print_results
 from depth_prune_ros.cli_offline import add_offline_commands
+from depth_prune_ros.cli_run import add_run_command
 from depth_prune_ros.cli_terminal import bars
 from depth_prune_ros.cli_terminal import error_line
 from depth_prune_ros.cli_terminal import say
@@ -163,6 +164,7 @@ def _size(text: str) -> tuple[int, int]:
 
 add_evaluation_commands(app)
 add_offline_commands(app)
+add_run_command(app)
 
 if __name__ == '__main__':
     main()

@@ -66,7 +66,8 @@ LAYERS = {
         {name: {'bags', 'rosbags'} for name in ('play.py', 'record.py', 'replay.py')},
     ),
 }
-CLI_FILES = {'cli.py', 'cli_evaluate.py', 'cli_offline.py', 'cli_terminal.py', 'demo.py'}
+CLI_FILES = {f'cli{part}.py' for part in ('', '_evaluate', '_offline', '_run', '_terminal')}
+CLI_FILES |= {'demo.py'}
 # The error classes import nothing, and the command line has to name them to catch them.
 CLI_AT_START = {'typer', 'rich', f'{PACKAGE}.core.errors'} | {
     f'{PACKAGE}.{name[:-3]}' for name in CLI_FILES
