@@ -27,6 +27,7 @@ COMMANDS = (
     ('merge',),
     ('inspect',),
     ('quantize',),
+    ('run',),
     ('demo',),
     ('node',),
 )
