@@ -57,7 +57,7 @@ def _make_tiny(folder: Path) -> None:
     for stage in ('train', 'prune', 'finetune'):
         values[stage].pop('steps')
     values['prune']['prune'] |= {'warmup': 0, 'every': 1}
-    values['quantize']['max_loss'] = 9.0
+    del values['quantize']  # takes long, and test_pipeline has it
     (folder / 'config').mkdir()
     (folder / name).write_text(yaml.safe_dump(values))
 

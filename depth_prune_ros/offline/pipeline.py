@@ -145,7 +145,8 @@ class Pipeline:
             stage.make(folder)
         ranks.wait()
         if record is not None and begun is not None:
-            record.finish()
+            if not done:
+                record.finish()
             self._watch.stage(stage.name, begun)
         ranks.wait()
 
