@@ -1,6 +1,7 @@
 """Build the package with pip or with colcon."""
 
 from glob import glob
+from pathlib import Path
 
 from setuptools import find_packages
 from setuptools import setup
@@ -62,6 +63,11 @@ setup(
     packages=find_packages(include=[PACKAGE, f'{PACKAGE}.*']),
     package_data={f'{PACKAGE}.evaluation': ['*.j2'], PACKAGE: ['py.typed']},
     data_files=[
+        # the dense checkpoint that --start shipped fine-tunes
+        *(
+            (f'share/{PACKAGE}/dense/{Path(folder).name}', sorted(glob(f'{folder}/*')))
+            for folder in glob('benchmarks/dense/step-*')
+        ),
         ('share/ament_index/resource_index/packages', [f'resource/{PACKAGE}']),
         (f'share/{PACKAGE}', ['package.xml']),
         (f'share/{PACKAGE}/launch', sorted(glob('launch/*.launch.py'))),

@@ -14,6 +14,7 @@ from depth_prune_ros.cli_bag import telling_findings
 from depth_prune_ros.cli_evaluate import add_evaluation_commands
 from depth_prune_ros.cli_evaluate import print_results
 from depth_prune_ros.cli_offline import add_offline_commands
+from depth_prune_ros.cli_run import add_run_command
 from depth_prune_ros.cli_terminal import bars
 from depth_prune_ros.cli_terminal import error_line
 from depth_prune_ros.cli_terminal import say
@@ -127,6 +128,7 @@ def _print_demo(done: DemoResult) -> None:
 add_bag_commands(app)
 add_evaluation_commands(app)
 add_offline_commands(app)
+add_run_command(app)
 
 if __name__ == '__main__':
     main()

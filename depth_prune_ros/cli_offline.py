@@ -38,24 +38,33 @@ def train(
     out: Out,
     config: Config = None,
     val: Val = [],  # noqa: B006
-    start: Annotated[Path | None, typer.Option(help='Checkpoint to fine-tune.')] = None,
+    start: Annotated[
+        Path | None,
+        typer.Option(
+            help='Checkpoint to fine-tune; shipped: that of the shipped model, which is taken '
+            'where no --config is given; none: a new network.'
+        ),
+    ] = None,
     teacher: Annotated[Path | None, typer.Option(help='Checkpoint to distil from.')] = None,
 ) -> None:
     """
     Train a depth network, or fine-tune the one of a checkpoint.
 
-    Example: depth-prune train --config config/train_mobilenet.yaml --bags bags/0005 --val
-    bags/0002 --out runs/dense
+    Without --config one is made that suits what the bags have, and kept in the run.
+
+    Example: depth-prune train --bags bags/yard --val bags/street --out runs/robot
     """
     from depth_prune_ros.offline import stages
 
+    if config is None:
+        config, start = _suit(bags, out), start or Path('shipped')
+    start = None if start == Path('none') else start
     with _training(bags, val, config, out) as (settings, data, report):
         last = stages.train(settings, data, out, report, start=start, teacher=teacher)
     _say_metrics(last)
     following = ['export', str(out), f'{out}.onnx']
-    if start is None:
-        following = ['prune', str(out), '--budget', 'macs=0.2']
-        following += [] if config is None else ['--config', str(config)]
+    if teacher is None and start in (None, Path('shipped')):
+        following = ['prune', str(out), '--budget', 'macs=0.2', '--config', str(config)]
         for option, paths in (('--bags', bags), ('--val', val)):
             following += [part for path in paths for part in (option, str(path))]
         following += ['--out', f'{out}_masked']
@@ -204,6 +213,16 @@ def add_offline_commands(app: typer.Typer) -> None:
     """Register the commands."""
     for command in (train, prune, compact, export, inspect, quantize):
         app.command()(command)
+
+
+def _suit(bags: list[Path], out: Path) -> Path:
+    """Say what bags have, and return the file of the configuration that suits it."""
+    from depth_prune_ros.offline.suit import suited_config
+
+    file, lines = suited_config(bags, out)
+    for line in lines:
+        say(line)
+    return file
 
 
 def _prepare_budget(

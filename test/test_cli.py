@@ -28,6 +28,7 @@ COMMANDS = (
     ('merge',),
     ('inspect',),
     ('quantize',),
+    ('run',),
     ('demo',),
     ('replay',),
     ('view',),

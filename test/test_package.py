@@ -22,7 +22,7 @@ COLCON = Path(sys.executable).with_name('colcon')
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Copy what a build reads, so that it leaves nothing beside the sources."""
     folder = tmp_path_factory.mktemp('workspace')
-    for name in (*PARTS, 'scripts', NAME):
+    for name in (*PARTS, 'scripts', 'benchmarks/dense', NAME):
         source = ROOT / name
         if source.is_dir():
             shutil.copytree(source, folder / 'src' / name)
@@ -80,6 +80,9 @@ def test_colcon_installs_what_ros_looks_for(prefix: Path) -> None:
         wanted = {path.name for path in (ROOT / folder).glob(f'*{ending}')}
         assert wanted, f'{folder} holds no *{ending}'
         assert wanted <= {path.name for path in (share / folder).iterdir()}
+    dense = {path.name: path.stat().st_size for path in (ROOT / 'benchmarks/dense').glob('*/*')}
+    assert dense.keys() == {'checkpoint.json', 'weights.safetensors'}
+    assert {path.name: path.stat().st_size for path in (share / 'dense').glob('*/*')} == dense
     for name in ('depth_node', 'depth-prune'):
         assert os.access(prefix / 'lib' / NAME / name, os.X_OK)
 

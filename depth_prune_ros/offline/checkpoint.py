@@ -19,6 +19,7 @@ import shutil
 from typing import Any
 
 from depth_prune_ros.core.errors import CheckpointError
+from depth_prune_ros.core.models import shipped_checkpoint
 from depth_prune_ros.offline.networks.base import DepthNetwork
 from depth_prune_ros.offline.networks.catalogue import build
 from safetensors.torch import load_file
@@ -26,6 +27,7 @@ from safetensors.torch import save_file
 import torch
 from torch import Tensor
 
+SHIPPED = Path('shipped')
 _PREFIX = 'step-'
 
 
@@ -146,11 +148,15 @@ def latest(path: Path) -> Path:
     """
     Return the last whole checkpoint of a run, or the path itself when it is one.
 
+    ``shipped`` is the one that the shipped model was pruned from, unless a run has this name.
+
     :raises CheckpointError: there is none
     """
     if (path / 'checkpoint.json').is_file():
         return path
     steps = _steps(path)
+    if not steps and path == SHIPPED:
+        return latest(shipped_checkpoint())
     if not steps:
         msg = f'{path}: expected a checkpoint ({_PREFIX}N/checkpoint.json), found none'
         raise CheckpointError(msg)

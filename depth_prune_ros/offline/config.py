@@ -22,11 +22,13 @@ from pydantic import ValidationError
 from pydantic import ValidationInfo
 
 
-class _Strict(BaseModel):
+class Strict(BaseModel):
+    """A section that takes the keys it knows, and no others."""
+
     model_config = ConfigDict(extra='forbid', frozen=True)
 
 
-class LossConfig(_Strict):
+class LossConfig(Strict):
     """Weights of the loss terms (offline.losses)."""
 
     photometric: float = Field(1.0, ge=0)
@@ -36,7 +38,7 @@ class LossConfig(_Strict):
     distillation: float = Field(1.0, ge=0, description='where a teacher is given')
 
 
-class AugmentConfig(_Strict):
+class AugmentConfig(Strict):
     """Random changes to a training frame, the same for both views."""
 
     flip: float = Field(0.5, ge=0, le=1, description='probability; swaps the views')
@@ -45,7 +47,7 @@ class AugmentConfig(_Strict):
     crop: float = Field(0.75, gt=0, le=1, description='smallest side of the crop; 1 = none')
 
 
-class PruneConfig(_Strict):
+class PruneConfig(Strict):
     """How masks are learned under pressure (offline.masks)."""
 
     ramp: float = Field(0.75, gt=0, le=1, description='share of the steps to reach the budget')
@@ -65,7 +67,7 @@ class PruneConfig(_Strict):
     )
 
 
-class TrainConfig(_Strict):
+class TrainConfig(Strict):
     """Everything a training needs besides its bags."""
 
     network: str = 'mobilenet'

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
+from typing import get_args
 
 from depth_prune_ros.core.errors import ConfigError
 from pydantic import BaseModel
@@ -111,5 +112,7 @@ def _nearest(model: type[BaseModel], key: Key) -> str:
 def _valid(model: type[BaseModel], above: Key) -> Iterator[Key]:
     for name, field in model.model_fields.items():
         yield (*above, name)
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            yield from _valid(field.annotation, (*above, name))
+        # a section that may be left out has alternatives: it, or None
+        for kind in (field.annotation, *get_args(field.annotation)):
+            if isinstance(kind, type) and issubclass(kind, BaseModel):
+                yield from _valid(kind, (*above, name))

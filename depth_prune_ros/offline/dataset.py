@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from itertools import accumulate
+from statistics import median_low
 
 import cv2
 from depth_prune_ros.core.errors import TrainingError
@@ -92,9 +93,18 @@ class Dataset:
 
     @property
     def fx_over_width(self) -> float:
-        """Return the median over the samples."""
+        """Return the middle one of all samples': never one between those of two cameras."""
         every = (sample for samples in self._samples.values() for sample in samples)
-        return float(np.median([sample.fx_over_width for sample in every]))
+        return median_low([sample.fx_over_width for sample in every])
+
+    @property
+    def cameras(self) -> dict[str, dict[str, float]]:
+        """Return the first camera of each bag: focal length over width, and baseline."""
+        first = {bag: samples[0] for bag, samples in self._samples.items() if len(samples)}
+        return {
+            bag: {'fx_over_width': sample.fx_over_width, 'baseline_m': sample.baseline_m}
+            for bag, sample in first.items()
+        }
 
     def batch(
         self, number: int, count: int, seed: int, part: tuple[int, int] = (0, 1)

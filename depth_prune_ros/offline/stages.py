@@ -9,6 +9,7 @@ from dataclasses import replace
 from functools import partial
 import hashlib
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -118,9 +119,15 @@ def train(
     torch.manual_seed(config.seed)
     before = checkpoints.load(start) if start is not None else None
     network = _new_network(config) if before is None else before.build()
+    if before is not None:
+        refer_to(network, before.card['baseline_m'], config.baseline_m)
     _check_size(network, config)
     card = _card(config, data, before)
-    trainer = Trainer(network, data.dataset, config, card=card, teacher=_network(teacher))
+    taught = None if teacher is None else checkpoints.load(teacher)
+    if taught is not None:
+        _check_baseline(taught, config, 'teacher')
+    wise = None if taught is None else taught.build()
+    trainer = Trainer(network, data.dataset, config, card=card, teacher=wise)
     trainer.resume(out)
     return trainer.run(out, data.validation, report)
 
@@ -145,6 +152,7 @@ def prune(
     """
     torch.manual_seed(config.seed)
     before = checkpoints.load(start)
+    _check_baseline(before, config, 'checkpoint')
     network = before.build()
     _check_size(network, config)
     check_coupling(network, torch.rand(1, 3, network.multiple, network.multiple))
@@ -205,17 +213,39 @@ def _check_size(network: DepthNetwork, config: TrainConfig) -> None:
         raise ConfigError(msg)
 
 
-def _network(path: Path | None) -> DepthNetwork | None:
-    return None if path is None else checkpoints.load(path).build()
+def _check_baseline(found: Checkpoint, config: TrainConfig, what: str) -> None:
+    if found.card['baseline_m'] != config.baseline_m:
+        msg = (
+            f'expected a {what} whose disparities refer to a baseline of {config.baseline_m} m '
+            f'(baseline_m), found {found.card["baseline_m"]} m; configure that'
+        )
+        raise ConfigError(msg)
+
+
+@torch.no_grad()
+def refer_to(network: DepthNetwork, before_m: float, now_m: float) -> None:
+    """
+    Have a network's disparities refer to another baseline, as near as its heads can.
+
+    Disparity is in proportion to the baseline, and far below the sigmoid's end it is
+    exp(logit): the logarithm of the ratio goes into the heads' bias.
+    """
+    if before_m == now_m:
+        return
+    for name, value in network.named_parameters():
+        if name.startswith('decoder.disp') and name.endswith('.bias'):
+            value.add_(math.log(now_m / before_m))
 
 
 def _card(config: TrainConfig, data: Data, before: Checkpoint | None) -> dict[str, Any]:
     """Return what the model card will say of this training and the ones before it."""
     earlier = before.card if before is not None else {}
+    history = earlier.get('provenance', {})
     provenance = {
-        'trained_on': data.dataset.bags,
+        'trained_on': {**history.get('trained_on', {}), **data.dataset.bags},
+        'cameras': {**history.get('cameras', {}), **data.dataset.cameras},
         'validated_on': {name: len(frames) for name, frames in data.validation.items()},
-        'licence': config.licence,
+        'licence': _licence(config.licence, history.get('licence', '')),
     }
     return {
         **earlier,
@@ -223,6 +253,11 @@ def _card(config: TrainConfig, data: Data, before: Checkpoint | None) -> dict[st
         'input_width': config.width,
         'baseline_m': config.baseline_m,
         'fx_over_width': data.dataset.fx_over_width,
-        'provenance': {**earlier.get('provenance', {}), **provenance},
+        'provenance': {**history, **provenance},
         'metrics': {},
     }
+
+
+def _licence(own: str, earlier: str) -> str:
+    """Add the licence of the weights that are started from: it holds for what they become."""
+    return earlier if own in earlier else f'{own}; from weights: {earlier}' if earlier else own

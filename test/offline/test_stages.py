@@ -84,8 +84,10 @@ def runs(bags: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> R
 def test_the_dense_run(runs: Runs) -> None:
     dense = checkpoints.load(runs.dense)
     assert (dense.step, dense.masks) == (4, {})
+    camera = {'fx_over_width': pytest.approx(721.5377 / 1242), 'baseline_m': pytest.approx(0.54)}
     assert dense.card['provenance'] == {
         'trained_on': {'street_a': 3, 'street_b': 3},
+        'cameras': {'street_a': camera, 'street_b': camera},
         'validated_on': {'street_b': 3},
         'licence': 'CC0',
     }

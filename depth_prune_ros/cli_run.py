@@ -1,0 +1,96 @@
+"""The command that makes a model of bags in one go: run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+import shlex
+from typing import Annotated
+from typing import TYPE_CHECKING
+
+from depth_prune_ros.cli_terminal import bars
+from depth_prune_ros.cli_terminal import Pace
+from depth_prune_ros.cli_terminal import Progress
+from depth_prune_ros.cli_terminal import say
+from depth_prune_ros.cli_terminal import stoppable
+from depth_prune_ros.cli_terminal import table
+from depth_prune_ros.cli_terminal import training_line
+import typer
+
+if TYPE_CHECKING:
+    from depth_prune_ros.offline.config import TrainConfig
+    from depth_prune_ros.offline.progress import Progress as TrainingProgress
+    from depth_prune_ros.offline.progress import Report
+    from depth_prune_ros.offline.stage_folder import Begun
+
+
+def run(
+    config: Annotated[Path, typer.Argument(help='YAML file, see config/run_*.yaml.')],
+) -> None:
+    """
+    Make a model file of bags: train, prune, compact, fine-tune, export, quantise, evaluate.
+
+    What has been made of the same inputs is not made again; what was interrupted is gone on with.
+
+    Example: depth-prune run config/run_own_robot.yaml
+    """
+    from depth_prune_ros.offline import ranks
+    from depth_prune_ros.offline.judgement import PAGE
+    from depth_prune_ros.offline.judgement import read_judgement
+    from depth_prune_ros.offline.machine import keep_freed_memory
+    from depth_prune_ros.offline.pipeline import Pipeline
+    from depth_prune_ros.offline.pipeline import Watch
+    from depth_prune_ros.offline.run_config import read_run_config
+
+    keep_freed_memory()
+    settings = read_run_config(config)
+    with ranks.together(), stoppable(), bars() as progress:
+        watch = Watch(lambda out, about: _shown(progress, out, about), progress, _say_stage)
+        pipeline = Pipeline(settings, watch)
+        model = pipeline.run()
+    judgement = read_judgement(pipeline.report)
+    for grid in judgement.tables:
+        table(grid.head, grid.rows)
+    for note in judgement.notes:
+        say(f'note: {note}')
+    say(f'report: {pipeline.report / PAGE}\nmodel:  {model}\nnode:   {node_command(model)}')
+
+
+def node_command(model: Path) -> str:
+    """Return the command that starts the node with a model."""
+    topics = ('image:=/camera/image_rect', 'camera_info:=/camera/camera_info')
+    parts = ['depth-prune', 'node', '--ros-args', '-p', f'model:={model.resolve()}']
+    return shlex.join([*parts, *(part for topic in topics for part in ('-r', topic))])
+
+
+@contextmanager
+def _shown(progress: Progress, out: Path, config: TrainConfig) -> Iterator[Report]:
+    """Show a training, a bar for each stage, and write its events."""
+    from depth_prune_ros.offline.board import Board
+
+    board = Board(out)
+
+    def named(_: str, done: int, total: int, remark: str) -> None:
+        progress(out.name, done, total, remark)
+
+    show = training_line(named, Pace(config.batch))
+
+    def report(state: TrainingProgress) -> None:
+        show(state)
+        if config.tensorboard:
+            board(state)
+
+    try:
+        yield report
+    finally:
+        board.close()
+
+
+def _say_stage(name: str, begun: Begun) -> None:
+    say(f'{name}: {begun.state}{" again; " if begun.why else ""}{begun.why}')
+
+
+def add_run_command(app: typer.Typer) -> None:
+    """Register the command."""
+    app.command()(run)

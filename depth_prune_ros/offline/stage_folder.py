@@ -1,0 +1,153 @@
+"""
+A stage's folder and its record: what it was made from, and whether it is whole.
+
+``stage.json`` lies in the folder that it tells of, so that both come and go in one rename: a
+folder is always that of the inputs in its record, at whatever moment a process was killed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+import hashlib
+import json
+import os
+from pathlib import Path
+import shutil
+from typing import Any
+
+from depth_prune_ros.core.errors import ConfigError
+from depth_prune_ros.offline.checkpoint import latest
+from depth_prune_ros.offline.checkpoint import sync
+
+_RECORD = 'stage.json'
+_NAMED = 3
+
+Inputs = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Begun:
+    """
+    How a stage begins.
+
+    :param state: 'unchanged', 'gone on with' or 'made'
+    :param why: of one that is made again: what has changed
+    """
+
+    state: str
+    why: str = ''
+
+
+class StageFolder:
+    """The folder of one stage of a run."""
+
+    def __init__(self, path: Path, inputs: Mapping[str, Any]) -> None:
+        """
+        Tell of a stage.
+
+        :param inputs: everything that its results depend on, as JSON has it
+        """
+        self.path = path
+        self._inputs: Inputs = json.loads(json.dumps(dict(inputs)))
+
+    def begin(self, *, goes_on: bool) -> Begun:
+        """
+        Have the folder ready: as it is, to be gone on with, or empty.
+
+        What was whole and has other inputs now is kept beside it as NAME.before.
+
+        :param goes_on: whether the stage can go on from where it was interrupted
+        :raises ConfigError: a folder that no stage has made
+        """
+        record = self._record()
+        why = ''
+        if record is not None:
+            same = record['inputs'] == self._inputs
+            if same and record['done']:
+                return Begun('unchanged')
+            if same and goes_on and any(self.path.glob('step-*')):
+                return Begun('gone on with')
+            why = '' if same else _changes(record['inputs'], self._inputs)
+            self._clear(keep=record['done'])
+        self._make()
+        return Begun('made', why)
+
+    def finish(self) -> None:
+        """Say that the stage is whole."""
+        self._write(self.path, done=True)
+
+    def _record(self) -> dict[str, Any] | None:
+        if not self.path.exists():
+            return None
+        try:
+            record: dict[str, Any] = json.loads((self.path / _RECORD).read_text())
+        except (OSError, ValueError) as error:
+            msg = (
+                f'{self.path}: expected the folder of a stage ({_RECORD} in it), found another; '
+                'name another out'
+            )
+            raise ConfigError(msg) from error
+        return record
+
+    def _clear(self, *, keep: bool) -> None:
+        hidden = self.path.with_name(f'.{self.path.name}.old')
+        shutil.rmtree(hidden, ignore_errors=True)
+        self.path.rename(hidden)
+        if keep:
+            before = self.path.with_name(f'{self.path.name}.before')
+            shutil.rmtree(before, ignore_errors=True)
+            hidden.rename(before)
+        shutil.rmtree(hidden, ignore_errors=True)
+
+    def _make(self) -> None:
+        partial = self.path.with_name(f'.{self.path.name}.partial')
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        self._write(partial, done=False)
+        partial.rename(self.path)
+        sync(self.path.parent)
+
+    def _write(self, folder: Path, *, done: bool) -> None:
+        partial = folder / f'.{_RECORD}.{os.getpid()}'
+        partial.write_text(json.dumps({'inputs': self._inputs, 'done': done}, indent=1))
+        sync(partial)
+        partial.replace(folder / _RECORD)
+        sync(folder)
+
+
+def is_done(path: Path) -> bool:
+    """Return whether the stage of a folder is whole."""
+    return bool(json.loads((path / _RECORD).read_text())['done'])
+
+
+def run_digest(run: Path) -> str:
+    """Return a digest of a run's last checkpoint: weights, masks and what its card says."""
+    folder = latest(run)
+    return file_digest(*(folder / name for name in ('weights.safetensors', 'checkpoint.json')))
+
+
+def file_digest(*paths: Path) -> str:
+    """Return a digest of files' bytes."""
+    digest = hashlib.blake2b(digest_size=16)
+    for path in paths:
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def flat(section: Mapping[str, Any], above: str = '') -> Inputs:
+    """Return the values of nested sections under names such as losses.depth."""
+    found: Inputs = {}
+    for key, value in section.items():
+        if isinstance(value, Mapping):
+            found |= flat(value, f'{above}{key}.')
+        else:
+            found[f'{above}{key}'] = value
+    return found
+
+
+def _changes(before: Inputs, now: Inputs) -> str:
+    """Name what differs, the first few of it."""
+    names = [key for key in {**before, **now} if before.get(key) != now.get(key)]
+    more = f' and {len(names) - _NAMED} more' if len(names) > _NAMED else ''
+    return f'changed: {", ".join(names[:_NAMED])}{more}'

@@ -1,0 +1,167 @@
+"""What a training is told where nobody says: a configuration that suits what the bags have."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+import math
+import os
+from pathlib import Path
+from statistics import median_low
+from typing import Any
+
+from depth_prune_ros.bags.frames import Frame
+from depth_prune_ros.bags.frames import read_frames
+from depth_prune_ros.offline.networks.catalogue import NETWORKS
+from depth_prune_ros.offline.stages import bag_name
+import numpy as np
+import yaml
+
+_NETWORK = 'mobilenet'
+_PIXELS = 192 * 640  # of the shipped network
+_LOOKED_AT = 5
+_BASELINE_M = 0.54  # of the shipped network
+# The heads end at 0.3 of the width, and learn slowly near their end.
+_LARGEST = 0.25
+# a stereo pair is built for what is farther than this disparity
+_NEAREST_OF_PAIR = 0.1
+_PROPORTIONS = 1.1
+
+
+@dataclass(frozen=True)
+class Finding:
+    """
+    What the first frames of a bag have.
+
+    :param size: (width, height) of the images
+    :param baseline_m: of its stereo pair, or None
+    :param depth: 'lidar', 'depth' (a depth image), or None
+    :param nearest_m: what 1 % of the measured depth is below; infinite where nothing is measured
+    """
+
+    name: str
+    size: tuple[int, int]
+    fx_over_width: float
+    baseline_m: float | None
+    depth: str | None
+    nearest_m: float
+
+    @property
+    def aspect(self) -> float:
+        """Width over height."""
+        return self.size[0] / self.size[1]
+
+    def line(self) -> str:
+        """Return it as people read it."""
+        pair = f'stereo pair ({self.baseline_m:.3g} m)' if self.baseline_m else ''
+        kinds = {'lidar': 'lidar', 'depth': 'depth image'}
+        measured = f'{kinds[self.depth]} from {self.nearest_m:.2g} m' if self.depth else ''
+        what = ', '.join(filter(None, (pair, measured))) or 'nothing to learn from'
+        size = f'{self.size[0]}x{self.size[1]}'
+        return f'{self.name}: {size}, fx {self.fx_over_width:.3f} of the width, {what}'
+
+
+def look_at(bag: Path) -> Finding:
+    """
+    Look at the first frames of a bag.
+
+    :raises BagError: a bag that cannot be read
+    """
+    frames = list(islice(read_frames(bag), _LOOKED_AT))
+    measured = [_measured(frame) for frame in frames]
+    every = np.concatenate(measured)
+    return Finding(
+        name=bag_name(bag),
+        size=(frames[0].camera.width, frames[0].camera.height),
+        fx_over_width=frames[0].camera.fx_over_width,
+        baseline_m=next((frame.baseline_m for frame in frames if frame.baseline_m), None),
+        depth=next((frame.depth_source for frame in frames if frame.depth_source), None),
+        nearest_m=float(np.percentile(every, 1)) if len(every) else math.inf,
+    )
+
+
+def suited(found: Sequence[Finding]) -> dict[str, Any]:
+    """Return the values of a configuration that suits bags, as its file has them."""
+    stereo = any(finding.baseline_m for finding in found)
+    depth = any(finding.depth for finding in found)
+    # where depth is measured, it leads, and the views fill in what it does not reach
+    views = 0.5 if depth else 1.0
+    height, width = network_size(
+        median_low([finding.aspect for finding in found]),
+        (max(f.size[0] for f in found), max(f.size[1] for f in found)),
+        NETWORKS[_NETWORK].multiple,
+    )
+    return {
+        'network': _NETWORK,
+        'height': height,
+        'width': width,
+        'baseline_m': min(_BASELINE_M, *(_baseline_m(finding) for finding in found)),
+        'losses': {
+            'photometric': views if stereo else 0.0,
+            'smoothness': 0.1 if stereo else 0.0,
+            'consistency': views if stereo else 0.0,
+            'depth': 1.0 if depth else 0.0,
+        },
+    }
+
+
+def network_size(aspect: float, most: tuple[int, int], multiple: int) -> tuple[int, int]:
+    """
+    Return (height, width) in a network's multiples: about the shipped one's pixels, of an aspect.
+
+    :param aspect: width over height of the images
+    :param most: (width, height) of the largest images; more than these tell the network nothing
+    """
+    pixels = min(_PIXELS, most[0] * most[1])
+    heights, widths = (range(multiple, side + multiple, multiple) for side in most[::-1])
+    return min(
+        ((height, width) for height in heights for width in widths),
+        key=lambda size: (
+            abs(math.log(size[1] / size[0] / aspect))
+            + 0.25 * abs(math.log(size[0] * size[1] / pixels))
+        ),
+    )
+
+
+def suited_config(bags: Sequence[Path], out: Path) -> tuple[Path, list[str]]:
+    """
+    Write the configuration that suits bags as ``config.yaml`` into the run's folder.
+
+    One that is there already is taken: the same command goes on with the same run.
+
+    :return: the file, and what there is to say of the bags
+    :raises BagError: a bag that cannot be read
+    """
+    file = out / 'config.yaml'
+    if file.is_file():
+        return file, [f'configuration: {file}']
+    found = [look_at(bag) for bag in bags]
+    values = suited(found)
+    out.mkdir(parents=True, exist_ok=True)
+    partial = file.with_suffix(f'.{os.getpid()}')
+    partial.write_text(yaml.safe_dump(values, sort_keys=False))
+    partial.replace(file)
+    lines = [finding.line() for finding in found]
+    aspects = [finding.aspect for finding in found]
+    if max(aspects) > _PROPORTIONS * min(aspects):
+        lines.append(
+            'note: images of different proportions are stretched to one size; depth is right '
+            'in all of them, but harder to learn (docs/own_robot.md)'
+        )
+    lines.append(f'configuration: {file}, {values["width"]}x{values["height"]}')
+    return file, lines
+
+
+def _baseline_m(finding: Finding) -> float:
+    """Return the largest training baseline at which the nearest things are within the heads."""
+    nearest_m = finding.nearest_m
+    if math.isinf(nearest_m) and finding.baseline_m:
+        nearest_m = finding.baseline_m * finding.fx_over_width / _NEAREST_OF_PAIR
+    return float(f'{_LARGEST * nearest_m / finding.fx_over_width:.2g}')
+
+
+def _measured(frame: Frame) -> np.ndarray[Any, Any]:
+    if frame.depth is None:
+        return np.zeros(0, np.float32)
+    return frame.depth[np.isfinite(frame.depth) & (frame.depth > 0)]
