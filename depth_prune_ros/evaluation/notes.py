@@ -9,7 +9,6 @@ from depth_prune_ros.evaluation.results import Result
 
 # What Tally counts -> what it means.
 _SENTENCES = {
-    'duplicate stamps': '{n} frames left out: their stamp had been there before.',
     'stamps back': '{n} times the stamps go back; flicker is taken over rising stamps only.',
     'no ground truth': (
         '{n} of {frames} frames have no ground truth (lidar with /tf_static, a registered depth '

@@ -79,20 +79,16 @@ class Tally:
     def read(self, frames: Iterable[Frame]) -> Iterator[Read]:
         """Yield the frames wanted with their numbers, and predict what wants to be in turn."""
         first, end = self._part.first, self._part.end
-        known: set[int] = set()
         latest = -1
         try:
             for index, frame in enumerate(frames):
                 if end is not None and index >= end:
                     return
-                again = frame.stamp_ns in known
                 if index >= first:
-                    self.counts['duplicate stamps'] += again
                     self.counts['stamps back'] += frame.stamp_ns < latest
-                known.add(frame.stamp_ns)
                 latest = max(latest, frame.stamp_ns)
                 # One frame more, in front: flicker is between neighbours.
-                if again or index < first - 1:
+                if index < first - 1:
                     continue
                 early = tuple(p.predict(frame) if p.in_turn else None for p in self._predictors)
                 yield Read(index, frame, early)

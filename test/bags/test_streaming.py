@@ -17,12 +17,14 @@ MEGABYTES = 2000 if SOAK else 200
 MOST_MEMORY_MB = 500
 CAMERA = Intrinsics(1242, 375, 721.5, 721.5, 609.6, 172.9)
 IMAGE_MB = 1242 * 375 * 3e-6
+# VmHWM and not ru_maxrss, in which the memory of the process that started it counts
 READER = """
-import resource, sys
+import sys
 from pathlib import Path
 from depth_prune_ros.bags.frames import read_frames
 frames = sum(frame.right is not None for frame in read_frames(Path(sys.argv[1])))
-print(frames, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1000)
+status = dict(line.split(':', 1) for line in open('/proc/self/status'))
+print(frames, int(status['VmHWM'].split()[0]) // 1000)
 """
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 import json
 from pathlib import Path
 import sys
@@ -29,7 +30,14 @@ CONFIG = TrainConfig.model_validate(
         'channels_last': True,
         'learning_rate': 1e-4,
         'validate_every': 3,
-        'prune': {'ramp': 0.5, 'every': 1, 'warmup': 1, 'memory': 4},
+        'prune': {
+            'ramp': 0.5,
+            'every': 1,
+            'warmup': 1,
+            'memory': 4,
+            'curvature': 30,
+            'saturation': 0,
+        },
     }
 )
 Curves = dict[str, list[dict[str, float]]]
@@ -39,7 +47,9 @@ def prepare(folder: Path) -> None:
     """Write the bags and the checkpoint that the curves start from."""
     for seed, name in ((1, 'street'), (2, 'hall')):
         street_to_bag(folder / name, Street(seed=seed, frames=4, width=160, height=80))
-    checkpoints.save(folder / 'start', checkpoint('mobilenet', narrow('mobilenet', 8), 5))
+    start = checkpoint('mobilenet', narrow('mobilenet', 8), 5)
+    card = {**start.card, 'baseline_m': CONFIG.baseline_m}
+    checkpoints.save(folder / 'start', replace(start, card=card))
 
 
 def curves(folder: Path, out: Path) -> Curves:
