@@ -23,7 +23,7 @@ demo: .venv/.run-installed
 	$(BIN)/depth-prune demo --out "$(OUT)" $(if $(BAG),--bag "$(BAG)")
 
 test: lint types
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: .venv/.dev-installed
 	$(BIN)/ruff check .

@@ -20,6 +20,7 @@ import yaml
 STEPS = 40
 CONFIG = {
     'imagenet': False,
+    'baseline_m': 0.5,
     'height': 32,
     'width': 64,
     'steps': STEPS,
