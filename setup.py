@@ -37,6 +37,7 @@ TEST = ['hypothesis>=6.100', 'pytest>=8,<9', 'pytest-xdist>=3.5']
 DEV = [
     *TENSORBOARD,
     *TEST,
+    *VIEW,
     'colcon-common-extensions>=0.3',
     'colcon-ros>=0.5',
     'flake8-builtins',

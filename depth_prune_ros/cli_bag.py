@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from collections.abc import Iterator
+from contextlib import closing
 from contextlib import contextmanager
 from contextlib import ExitStack
 from pathlib import Path
@@ -134,7 +135,7 @@ def view(
     with bars() as progress, ExitStack() as stack:
         watchers: list[Callable[..., None]] = [stack.enter_context(Film(video))] if video else []
         if out or not video:
-            watchers.append(stack.enter_context(RerunLog(out)))
+            watchers.append(stack.enter_context(closing(RerunLog(out))))
         done = view_frames(read_frames(bag), engine, watchers, lambda n: progress('showing', n, 0))
     say(f'{bag}: {done} frames shown{"".join(f"; {path}" for path in (out, video) if path)}')
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
-import subprocess
-import sys
 
+from command_line import run
 from depth_prune_ros.bags.street import Street
 from depth_prune_ros.bags.street import street_to_bag
 from depth_prune_ros.core.card import ModelCard
@@ -35,13 +33,6 @@ COMMANDS = (
     ('node',),
 )
 STREET = Street(seed=1, frames=4, width=128, height=64)
-
-
-def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    """Run depth-prune in a process of its own."""
-    command = [sys.executable, '-m', 'depth_prune_ros.cli', *map(str, arguments)]
-    environment = {**os.environ, 'COLUMNS': '120'}
-    return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
 
 
 @pytest.fixture(scope='module')

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from command_line import run
 from depth_prune_ros.bags.street import Street
 from depth_prune_ros.bags.street import street_to_bag
 from noise_bags import FRAMES
 from noise_bags import UNCOMPRESSED
 import pytest
-from test_cli import run
 from tiny_model import write_tiny_model
 
 STREET = Street(seed=1, frames=4, width=128, height=64)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
-import subprocess
-import sys
 
+from command_line import run
 from depth_prune_ros.bags.street import Street
 from depth_prune_ros.bags.street import street_to_bag
 import pytest
@@ -15,13 +13,6 @@ from tiny_model import write_tiny_model
 
 STREET = Street(seed=2, frames=5, width=128, height=64)
 EXACT = '/kitti/camera_color_left/depth'
-
-
-def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    """Run depth-prune in a process of its own."""
-    command = [sys.executable, '-m', 'depth_prune_ros.cli', *map(str, arguments)]
-    environment = {**os.environ, 'COLUMNS': '200'}
-    return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
 
 
 @pytest.fixture(scope='module')

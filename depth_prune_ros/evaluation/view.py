@@ -85,17 +85,8 @@ class RerunLog:
         self._stream.log('/', rerun.ViewCoordinates.RDF, static=True)
         self._number = 0
 
-    def __enter__(self) -> RerunLog:
-        """Return itself."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Write what is still waiting."""
+    def close(self) -> None:
+        """Write what is still waiting; no frame comes after it."""
         self._stream.flush()
         self._stream.disconnect()
 

@@ -33,6 +33,7 @@ from depth_prune_ros.offline.progress import Progress
 from depth_prune_ros.offline.progress import Report
 from depth_prune_ros.offline.validation import preview
 from depth_prune_ros.offline.validation import validate
+from depth_prune_ros.offline.writer import checkpoint_writer
 from depth_prune_ros.offline.writer import CheckpointWriter
 import torch
 from torch import nn
@@ -120,7 +121,7 @@ class Trainer:
         :raises KeyboardInterrupt: asked to stop by a signal; a checkpoint is written
         """
         stop = StopRequest()
-        with stop.listening(), CheckpointWriter(out) as writer:
+        with stop.listening(), checkpoint_writer(out) as writer:
             try:
                 self._loop(validation, report, writer, stop)
             except _DivergenceError as error:

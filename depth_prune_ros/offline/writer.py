@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from collections.abc import Mapping
 from concurrent.futures import Future
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 import copy
 from dataclasses import replace
 from pathlib import Path
 import time
-from types import TracebackType
 from typing import Any
 
 from depth_prune_ros.offline import checkpoint as checkpoints
 from depth_prune_ros.offline.checkpoint import Checkpoint
+
+
+@contextmanager
+def checkpoint_writer(run: Path) -> Iterator[CheckpointWriter]:
+    """
+    Write the checkpoints of a run; at the end, wait for the last one.
+
+    :raises CheckpointError: it could not be written, and no other error is under way
+    """
+    with ThreadPoolExecutor(1) as thread:
+        writer = CheckpointWriter(run, thread)
+        yield writer
+        writer.wait()
 
 
 class CheckpointWriter:
@@ -23,10 +37,10 @@ class CheckpointWriter:
     :ivar held_up_s: how long the training waited for it, seconds
     """
 
-    def __init__(self, run: Path) -> None:
-        """Write into the run's folder; as a context, wait for the last write at the end."""
+    def __init__(self, run: Path, thread: ThreadPoolExecutor) -> None:
+        """Write into the run's folder; :func:`checkpoint_writer` ends the thread, too."""
         self._run = run
-        self._thread = ThreadPoolExecutor(1)
+        self._thread = thread
         self._pending: Future[Path] | None = None
         self.held_up_s = 0.0
 
@@ -57,18 +71,3 @@ class CheckpointWriter:
         pending, self._pending = self._pending, None
         if pending is not None:
             pending.result()
-
-    def __enter__(self) -> CheckpointWriter:
-        """Return the writer."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Finish what is being written; its error is raised unless another one is under way."""
-        self._thread.shutdown()
-        if error is None:
-            self.wait()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections import defaultdict
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 import re
@@ -98,8 +99,7 @@ def test_a_film_that_fails_leaves_nothing(tmp_path: Path, bag: Path, engine: Dep
 def test_rerun_gets_image_depth_cloud_and_truth(
     tmp_path: Path, bag: Path, engine: DepthEngine
 ) -> None:
-    pytest.importorskip('rerun')
-    with RerunLog(tmp_path / 'a.rrd') as log:
+    with closing(RerunLog(tmp_path / 'a.rrd')) as log:
         view_frames(read_frames(bag), engine, [log])
     command = [sys.executable, '-m', 'rerun_cli', 'rrd', 'print', '-vv', str(tmp_path / 'a.rrd')]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

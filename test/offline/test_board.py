@@ -36,7 +36,6 @@ def _progress(step: int, judged: bool = False) -> Progress:
 
 
 def test_everything_is_there(tmp_path: Path) -> None:
-    pytest.importorskip('tensorboard', reason='the extra [tensorboard] is not installed')
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     board = Board(tmp_path)
