@@ -153,24 +153,19 @@ class _RankNorm(nn.BatchNorm2d):
         if not self.training or self.running_mean is None or self.running_var is None:
             return super().forward(image)
         values = image.float()
-        # around the running mean, so that the difference of squares keeps its digits
-        middle = self.running_mean.view(1, -1, 1, 1)
-        apart = values - middle
-        sums = torch.stack([apart.sum((0, 2, 3)), apart.square().sum((0, 2, 3))])
         number = image.numel() // image.shape[1] * count()  # the ranks' parts are equal
-        mean, square = total(sums) / number
-        variance = square - mean.square()
+        mean = total(values.sum((0, 2, 3))) / number
+        # around the mean, in a second exchange: a difference of squares loses its digits
+        apart = values - mean.view(1, -1, 1, 1)
+        variance = total(apart.square().sum((0, 2, 3))) / number
         with torch.no_grad():
             rate = self.momentum if self.momentum is not None else 0.1
-            unbiased = variance * (number / (number - 1))
-            self.running_var.lerp_(unbiased, rate)
-            centre = (mean + self.running_mean).detach()
-        scale = (variance + self.eps).rsqrt() * self.weight
-        out = (apart - mean.view(1, -1, 1, 1)) * scale.view(1, -1, 1, 1)
-        with torch.no_grad():
-            self.running_mean.lerp_(centre, rate)
+            self.running_mean.lerp_(mean, rate)
+            self.running_var.lerp_(variance * (number / (number - 1)), rate)
             if self.num_batches_tracked is not None:
                 self.num_batches_tracked.add_(1)
+        scale = (variance + self.eps).rsqrt() * self.weight
+        out = apart * scale.view(1, -1, 1, 1)
         normed: Tensor = (out + self.bias.view(1, -1, 1, 1)).to(image.dtype)
         return normed
 

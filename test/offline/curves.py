@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
 from dataclasses import replace
 import json
 from pathlib import Path
@@ -14,10 +15,14 @@ from depth_prune_ros.offline import checkpoint as checkpoints
 from depth_prune_ros.offline import ranks
 from depth_prune_ros.offline import stages
 from depth_prune_ros.offline.config import TrainConfig
+from depth_prune_ros.offline.losses import depth_loss
+from depth_prune_ros.offline.losses import distillation
+from depth_prune_ros.offline.losses import Weights
 from depth_prune_ros.offline.progress import Progress
 from tiny_networks import checkpoint
 from tiny_networks import narrow
 import torch
+from torch import Tensor
 
 CONFIG = TrainConfig.model_validate(
     {
@@ -73,6 +78,26 @@ def curves(folder: Path, out: Path) -> Curves:
     stages.train(first, data, out / 'train_first', quiet, start=start)
     stages.prune(first, data, out / 'prune_first', quiet, start=start, budget='none')
     return found
+
+
+def exact_direction(folder: Path, masks: Mapping[str, Tensor]) -> Tensor:
+    """Return the direction of the first step's gradient in one process, in float64."""
+    data = stages.read_data([folder / 'street'], [folder / 'hall'], CONFIG, lambda *_: None)
+    drawn = data.dataset.batch(0, CONFIG.batch, CONFIG.seed)
+    floats = {f.name: getattr(drawn, f.name) for f in fields(drawn)}
+    floats = {name: x.double() for name, x in floats.items() if x.is_floating_point()}
+    batch = replace(drawn, **floats)
+    network, teacher = (checkpoints.load(folder / 'start').build().double() for _ in range(2))
+    network.gates = {name[5:]: x.double() for name, x in masks.items() if 'mask.' in name}
+    predictions = network.train()(batch.image)
+    weights = Weights(**CONFIG.losses.model_dump(exclude={'distillation'}))
+    total = depth_loss(predictions, batch, weights)['task']
+    if masks:
+        wanted = [found.detach() for found in teacher.eval()(batch.image)]
+        total = total + CONFIG.losses.distillation * distillation(predictions, wanted)
+    total.backward()
+    every = torch.cat([x.grad.flatten() for x in network.parameters() if x.grad is not None])
+    return every / every.norm()
 
 
 def main() -> None:

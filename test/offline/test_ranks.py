@@ -40,15 +40,19 @@ def test_two_processes_have_the_losses_of_one(tmp_path: Path) -> None:
     for ours, theirs in zip(found['train'], wanted['train'], strict=True):
         assert ours == pytest.approx(theirs, rel=2e-3, abs=1e-5)
     for ours, theirs in zip(found['prune'], wanted['prune'], strict=True):
-        # of two filters equally good, rounding decides which one goes
-        assert ours['task'] == pytest.approx(theirs['task'], rel=0.03)
+        assert ours['task'] == pytest.approx(theirs['task'], rel=0.01)
         assert ours['share'] == pytest.approx(theirs['share'], rel=1e-3)
     for stage in ('train_first', 'prune_first'):
         _assert_same_step(two / stage, tmp_path / 'one' / stage)
+        # torch's batch norm in float32 is further from the truth than two processes: 0.005, 0.02
+        masks = checkpoints.load(two / stage).masks
+        moments = checkpoints.load_training(two / stage)['optimiser']['state']
+        step = torch.cat([moments[key]['exp_avg'].flatten() for key in sorted(moments, key=int)])
+        assert _apart(step.double() / step.norm(), curves.exact_direction(tmp_path, masks)) < 1e-4
 
 
 def _assert_same_step(found: Path, wanted: Path) -> None:
-    """Compare what one step makes of its gradients (moments, scores) and of its statistics."""
+    """Compare what one step makes of the statistics and of the masks' scores."""
     one, other = (checkpoints.load(run) for run in (found, wanted))
     for name, tensor in other.weights.items():
         if 'running' in name:
@@ -63,14 +67,6 @@ def _assert_same_step(found: Path, wanted: Path) -> None:
             for c in (one, other)
         )
         assert _apart(ours, theirs) < 0.05
-    moments = [checkpoints.load_training(run)['optimiser']['state'] for run in (found, wanted)]
-    every = [
-        torch.cat([moment[key]['exp_avg'].flatten() for key in sorted(moment)])
-        for moment in moments
-    ]
-    assert float(every[1].norm()) > 0
-    # losses of absolute values: float32 and float64 differ by 0.005 in one process
-    assert _apart(*every) < 0.03
 
 
 def _apart(found: torch.Tensor, wanted: torch.Tensor) -> float:
