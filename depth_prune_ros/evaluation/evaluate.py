@@ -83,8 +83,7 @@ def evaluate_frames(
     Judge every predictor on the same frames, each read once.
 
     Frames are read ahead in a thread of their own; predictions and metrics of `workers` frames
-    are computed at a time; the rest happens in the caller's thread, in the bag's order. Of frames
-    with the same stamp the first counts.
+    are computed at a time; the rest happens in the caller's thread, in the bag's order.
 
     :param frames: where the ground truth is their `depth`
     :param part: the frames wanted; by default all

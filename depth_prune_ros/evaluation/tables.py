@@ -174,13 +174,19 @@ def _about(
             'read / predicted',
         ),
         ('frames judged', [str(r.frames) for r in results], 'those with ground truth'),
-        ('latency p50 / p99', [_latency(r) for r in results], 'a frame, other work beside it'),
+        ('latency p50 / p99', [_latency(r) for r in results], _latency_of(results)),
         ('protocol', [' + '.join([r.protocol, *switches]) for r in results], ''),
         ('occluded points', hidden, 'seen by the lidar, not by the camera: left out'),
         ('model', [str(c['name']) if c else 'unknown' for c in cards], ''),
         ('parameters', [f'{c["parameters"] / 1e6:.3f} M' if c else '' for c in cards], ''),
         ('MACs', [f'{c["macs"] / 1e9:.3f} G' if c else '' for c in cards], 'of one prediction'),
     ]
+
+
+def _latency_of(results: Sequence[Result]) -> str:
+    """Say what was timed: predictions in this process, or what a replay noted of its topics."""
+    own = any(result.latencies_ms for result in results)
+    return 'a frame, other frames beside it' if own else 'from an image to its depth, by topic'
 
 
 def _latency(result: Result) -> str:

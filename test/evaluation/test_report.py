@@ -82,6 +82,17 @@ def test_summary_of_one_result(judged: Judgement) -> None:
     assert 'occluded points' not in rows
 
 
+def test_the_latency_row_says_what_was_timed(judged: Judgement) -> None:
+    own = judged[0][0]
+    hints = {}
+    for name, result in (('own', own), ('by topic', replace(own, latencies_ms=()))):
+        (hints[name],) = (r[-1] for r in summary([result]).rows if r[0] == 'latency p50 / p99')
+    assert hints == {
+        'own': 'a frame, other frames beside it',
+        'by topic': 'from an image to its depth, by topic',
+    }
+
+
 def test_summary_of_two_results_compares_them(judged: Judgement) -> None:
     found = summary(judged[0])
     assert found.head == ('metric', 'red', 'exact', 'exact - red', '')
