@@ -28,7 +28,7 @@ OFFLINE = [
     'safetensors>=0.4',
     'torch>=2.4',
 ]
-# rerun alone takes 600 MB, numpy 2, pyarrow and pillow with it: nobody else needs them.
+# rerun takes 500 MB and pyarrow with it 170: only who looks needs them.
 VIEW = ['rerun-sdk>=0.23']
 # The comparison of benchmarks/ with another library.
 COMPARE = ['torch-pruning==1.6.1']
