@@ -3,7 +3,7 @@
 # make lint|types|bench  one of the parts
 # make compare           every pruning method in one protocol: hours; goes on where it stopped
 # make results           measure what compare made, write docs/results.md
-# make soak              the tests of what robots do to the node, at their full counts (an hour)
+# make soak              the tests of what robots do to the node, at their full counts (15 minutes)
 # make bench-train       images per second of a training, against a bare loop
 # make bench-node        what the node costs beside the network's run, against a plain node
 # make bench-bags        reading frames against rosbags' bare reading

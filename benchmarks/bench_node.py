@@ -2,8 +2,8 @@
 What the node costs beside the network's run, over DDS, beside a plain node in the same run.
 
 Run by ``make bench-node``. A camera (1242x375 rgb8, 10 and 30 Hz) and a consumer in this process,
-the node in its own; with Fast DDS's default transport and with LARGE_DATA for the whole graph.
-Images are taken reliably. Medians of several rounds, in milliseconds.
+the node in its own; with Fast DDS's default transport and with LARGE_DATA for the whole graph
+(which counts only where discovery is not limited to this computer). Images are taken reliably. Medians of several rounds, in milliseconds.
 
 latency   from publishing the image to receiving its depth
 own work  of the node: from the callback to the last publish, without the network's run and
@@ -67,9 +67,13 @@ def main() -> None:
 
 def _in_process(node: str, rate: float, seconds: float, transport: str) -> dict[str, float]:
     """Measure with a transport, which a process has from its start."""
-    environment = dict(os.environ)
+    from depth_prune_ros.ros.context import free_domain
+    from depth_prune_ros.ros.context import ros_environment
+
+    environment = {**os.environ, **ros_environment(free_domain())}
     if transport == 'LARGE_DATA':
         environment['FASTDDS_BUILTIN_TRANSPORTS'] = LARGE_DATA
+        environment['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'SUBNET'
     command = [sys.executable, __file__, '--seconds', str(seconds), '--one', node, str(rate)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
@@ -78,19 +82,15 @@ def _in_process(node: str, rate: float, seconds: float, transport: str) -> dict[
 
 def _measure(kind: str, rate: float, seconds: float) -> dict[str, float]:
     """Play the camera and the consumer for a while."""
-    from depth_prune_ros.ros.context import free_domain
     from depth_prune_ros.ros.context import ros_context
-    from depth_prune_ros.ros.context import ros_environment
     from depth_prune_ros.ros.context import spinning
     from depth_prune_ros.ros.context import wait_until
     import rclpy
 
-    domain_id = free_domain()
     command = NODE if kind == 'depth_node' else [str(PLAIN)]
-    environment = {**os.environ, **ros_environment(domain_id)}
-    with tempfile.TemporaryFile() as log, ros_context(domain_id) as context:
+    with tempfile.TemporaryFile() as log, ros_context() as context:
         process = subprocess.Popen(
-            [sys.executable, *command], env=environment, stdout=log, stderr=subprocess.STDOUT
+            [sys.executable, *command], stdout=log, stderr=subprocess.STDOUT
         )
         bench = Bench(rclpy.create_node('bench', context=context))
         with spinning(bench.node):

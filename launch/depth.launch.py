@@ -29,7 +29,8 @@ SHARE = Path(get_package_share_directory(PACKAGE))
 LARGE_DATA = 'LARGE_DATA?max_msg_size=4MB&sockets_size=4MB&non_blocking=true'
 WARNING = (
     'large_data: these nodes find only nodes that were started with '
-    f'FASTDDS_BUILTIN_TRANSPORTS={LARGE_DATA}'
+    f'FASTDDS_BUILTIN_TRANSPORTS={LARGE_DATA}, and it takes effect only without '
+    'ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST, which brings transports of its own'
 )
 TOPICS = {
     'image': ('image', 'topic of the camera image'),

@@ -98,8 +98,9 @@ def depth_from_disparity(disparity: Float, baseline_m: float, fx_over_width: flo
     :return: metres, float32, same shape; NaN where the disparity is not above 0
     """
     with np.errstate(divide='ignore', invalid='ignore'):
-        depth = np.float32(baseline_m * fx_over_width) / disparity
-    return np.where(disparity > 0, depth, np.float32(np.nan)).astype(np.float32, copy=False)
+        depth = np.asarray(np.float32(baseline_m * fx_over_width) / disparity, np.float32)
+    depth[~(disparity > 0)] = np.nan
+    return depth
 
 
 def disparity_from_depth(depth: Float, baseline_m: float, fx_over_width: float) -> Float:

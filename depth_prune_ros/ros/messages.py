@@ -95,8 +95,9 @@ def points_message(
 
 def limit_depth(depth: Float, min_depth_m: float, max_depth_m: float) -> Float:
     """Return the depth with NaN wherever it is outside [min_depth_m, max_depth_m]."""
-    inside = (depth >= min_depth_m) & (depth <= max_depth_m)
-    return np.where(inside, depth, np.float32(np.nan)).astype(np.float32, copy=False)
+    limited = depth.copy()
+    limited[(depth < min_depth_m) | (depth > max_depth_m)] = np.nan
+    return limited
 
 
 def _image(pixels: NDArray[Any], header: Header, encoding: str) -> Image:
