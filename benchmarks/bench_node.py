@@ -2,8 +2,9 @@
 What the node costs beside the network's run, over DDS, beside a plain node in the same run.
 
 Run by ``make bench-node``. A camera (1242x375 rgb8, 10 and 30 Hz) and a consumer in this process,
-the node in its own; with Fast DDS's default transport and with LARGE_DATA for the whole graph
-(which counts only where discovery is not limited to this computer). Images are taken reliably. Medians of several rounds, in milliseconds.
+the node in its own; with Fast DDS's default transport and with LARGE_DATA for the whole graph,
+which takes effect only where discovery is not limited to this computer. Images are taken
+reliably. Medians of several rounds, in milliseconds.
 
 latency   from publishing the image to receiving its depth
 own work  of the node: from the callback to the last publish, without the network's run and

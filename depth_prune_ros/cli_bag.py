@@ -115,6 +115,9 @@ def view(
     out: Annotated[
         Path | None, typer.Option(help='Write a .rrd file instead of opening rerun.')
     ] = None,
+    viewer: Annotated[
+        str, typer.Option(help='URL of a running viewer, rerun+http://HOST:9876/proxy.')
+    ] = '',
     video: Annotated[
         Path | None, typer.Option(help='Write the strips as a film (.mp4); needs no rerun.')
     ] = None,
@@ -135,7 +138,7 @@ def view(
     with bars() as progress, ExitStack() as stack:
         watchers: list[Callable[..., None]] = [stack.enter_context(Film(video))] if video else []
         if out or not video:
-            watchers.append(stack.enter_context(closing(RerunLog(out))))
+            watchers.append(stack.enter_context(closing(RerunLog(out, viewer))))
         done = view_frames(read_frames(bag), engine, watchers, lambda n: progress('showing', n, 0))
     say(f'{bag}: {done} frames shown{"".join(f"; {path}" for path in (out, video) if path)}')
 

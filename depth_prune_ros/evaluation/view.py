@@ -29,6 +29,10 @@ Float = NDArray[np.float32]
 OnFrame = Callable[[Frame, Float], None]
 
 APPLICATION = 'depth_prune_ros'
+# Metres that the colours of depth span: what is farther looks alike, and near things differ.
+DEPTH_RANGE = 0.0, 50.0
+# Where the eye is and what it looks at: behind the camera and above it, down the road.
+EYE, TARGET = (0.0, -6.0, -10.0), (0.0, 0.0, 15.0)
 # Where the stamps do not say how fast to play.
 DEFAULT_RATE_HZ = 10.0
 
@@ -66,22 +70,26 @@ class RerunLog:
     `stamp` (the header's) and `frame`.
     """
 
-    def __init__(self, out: Path | None = None) -> None:
+    def __init__(self, out: Path | None = None, viewer: str = '') -> None:
         """
         Open the viewer, or a file.
 
-        :param out: .rrd file to write; None opens a viewer
+        :param out: .rrd file to write; None shows the frames live
+        :param viewer: URL of a running viewer, which a robot needs; none opens one here
         :raises ModuleNotFoundError: rerun-sdk is not installed
         """
         import rerun
 
         self._rerun: Any = rerun
         self._stream: Any = rerun.RecordingStream(APPLICATION)
-        if out is None:
-            self._stream.spawn()
-        else:
+        if out is not None:
             out.parent.mkdir(parents=True, exist_ok=True)
             self._stream.save(out)
+        elif viewer:
+            self._stream.connect_grpc(viewer)
+        else:
+            self._stream.spawn()
+        self._stream.send_blueprint(_layout())
         self._stream.log('/', rerun.ViewCoordinates.RDF, static=True)
         self._number = 0
 
@@ -100,12 +108,11 @@ class RerunLog:
         stream.log('camera', self._pinhole(frame.camera))
         stream.log('camera/image', rerun.Image(frame.left))
         stream.log('network', self._pinhole(small))
-        stream.log('network/depth', rerun.DepthImage(np.nan_to_num(depth), meter=1.0))
+        stream.log('network/depth', self._depth(depth))
         colours = resize_image(frame.left, small.width, small.height)
         stream.log('cloud', self._points(depth, small, colours))
         if frame.depth is not None:
-            truth = rerun.DepthImage(np.nan_to_num(frame.depth), meter=1.0)
-            stream.log('camera/truth', truth)
+            stream.log('camera/truth', self._depth(frame.depth))
             stream.log('truth', self._points(frame.depth, frame.camera, None))
 
     def _pinhole(self, camera: Intrinsics) -> Any:
@@ -116,11 +123,35 @@ class RerunLog:
             height=camera.height,
         )
 
+    def _depth(self, depth: Float) -> Any:
+        known = np.nan_to_num(depth)
+        return self._rerun.DepthImage(
+            known,
+            meter=1.0,
+            depth_range=DEPTH_RANGE,
+            colormap=self._rerun.components.Colormap.Turbo,
+        )
+
     def _points(self, depth: Float, camera: Intrinsics, colours: Any) -> Any:
         points = depth_to_points(depth, camera).reshape(-1, 3)
         known = np.isfinite(points).all(axis=1)
         shown = [255, 128, 0] if colours is None else colours.reshape(-1, 3)[known]
         return self._rerun.Points3D(points[known], colors=shown)
+
+
+def _layout() -> Any:
+    """Lay out the viewer: image and depth at the left, the clouds at the right."""
+    from rerun import blueprint
+
+    eye = blueprint.EyeControls3D(position=EYE, look_target=TARGET, eye_up=(0.0, -1.0, 0.0))
+    images = blueprint.Vertical(
+        blueprint.Spatial2DView(origin='/camera', name='image and ground truth'),
+        blueprint.Spatial2DView(origin='/network', name='depth of the network'),
+    )
+    clouds = blueprint.Spatial3DView(
+        origin='/', contents=['/cloud', '/truth'], name='clouds', eye_controls=eye
+    )
+    return blueprint.Blueprint(blueprint.Horizontal(images, clouds), collapse_panels=True)
 
 
 class Film:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections import defaultdict
+from collections.abc import Iterator
 from contextlib import closing
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 import re
+import socket
 import subprocess
 import sys
 from typing import Any
 
+from command_line import run
 import cv2
 from depth_prune_ros.bags.frames import read_frames
 from depth_prune_ros.bags.street import Street
@@ -25,6 +29,7 @@ from depth_prune_ros.evaluation.view import view_frames
 import numpy as np
 from numpy.typing import NDArray
 import pytest
+import rerun.experimental
 from tiny_model import write_tiny_model
 
 STREET = Street(seed=1, frames=3, width=128, height=64)
@@ -120,3 +125,46 @@ def test_rerun_gets_image_depth_cloud_and_truth(
     }.items():
         assert rows[entity] == STREET.frames, entity
         assert kilobytes[entity] > least_kb, entity
+
+
+@contextmanager
+def running_viewer() -> Iterator[str]:
+    """Run rerun's viewer without a window; yield its URL."""
+    with socket.socket() as probe:
+        probe.bind(('127.0.0.1', 0))
+        port = probe.getsockname()[1]
+    options = f'--headless --bind 127.0.0.1 --port {port} --window-size 1280x720'
+    process = subprocess.Popen([sys.executable, '-m', 'rerun_cli', *options.split()])
+    try:
+        yield f'rerun+http://127.0.0.1:{port}/proxy'
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.skipif(
+    not any(Path('/usr/share/vulkan/icd.d').glob('*.json')),
+    reason='rerun draws with Vulkan: install mesa-vulkan-drivers',
+)
+def test_the_viewer_draws_image_depth_and_clouds(tmp_path: Path, bag: Path) -> None:
+    screenshot = tmp_path / 'a.png'
+    model = write_tiny_model(tmp_path / 'tiny.onnx')
+    with running_viewer() as url:
+        done = run('view', bag, '--model', model, '--viewer', url)
+        assert done.returncode == 0, done.stderr
+        viewer = rerun.experimental.ViewerClient(url)
+        # What has just come is drawn while earlier pictures are taken.
+        for _ in range(3):
+            viewer.save_screenshot(str(screenshot))
+    picture = cv2.imread(str(screenshot))
+    assert picture is not None
+    height, width = picture.shape[:2]
+    panes = {
+        'image': picture[height // 8 : height // 2 - 20, 20 : width // 2 - 20],
+        'depth': picture[height // 2 + 40 : height * 7 // 8, 20 : width // 2 - 20],
+        'clouds': picture[height // 8 : height * 7 // 8, width // 2 + 20 : width - 20],
+    }
+    for name, pane in panes.items():
+        # A blank pane has its background, a grid and a caption: all grey.
+        colourful = np.ptp(pane, axis=2) > 40
+        assert colourful.mean() > 0.02, name
