@@ -7,10 +7,17 @@ from pathlib import Path
 from command_line import run
 from depth_prune_ros.bags.street import Street
 from depth_prune_ros.bags.street import street_to_bag
+from depth_prune_ros.offline import checkpoint as checkpoints
+from killed_runs import CONFIG
 from noise_bags import FRAMES
 from noise_bags import UNCOMPRESSED
 import pytest
+from small_model import write_small_model
+from tiny_model import CARD
 from tiny_model import write_tiny_model
+from tiny_networks import checkpoint
+from tiny_networks import narrow
+import yaml
 
 STREET = Street(seed=1, frames=4, width=128, height=64)
 
@@ -71,3 +78,34 @@ def test_view_makes_a_film_of_what_is_left(street: Path, model: Path, tmp_path: 
     assert done.returncode == 3, done.stderr
     assert f'{street}: 3 frames shown; {tmp_path / "a.mp4"}' in done.stdout
     assert (tmp_path / 'a.mp4').stat().st_size > 10_000
+
+
+def test_making_a_network_uses_what_is_left_and_exits_with_3(
+    street: Path, model: Path, tmp_path: Path
+) -> None:
+    settings = tmp_path / 'few_steps.yaml'
+    settings.write_text(yaml.safe_dump({**CONFIG, 'steps': 4}))
+    dense = tmp_path / 'dense'
+    start = tmp_path / 'start'
+    checkpoints.save(start, checkpoint('mobilenet', narrow('mobilenet', 4), 5))
+    small = write_small_model(tmp_path / 'small.onnx', CARD)
+    loose = ('--max-loss', '100')
+    common = ('--bags', street, '--config', settings, '--out')
+    for command in (
+        ('train', '--start', start, *common, dense),
+        ('prune', dense, '--budget', 'macs=0.5', *common, tmp_path / 'small'),
+        (
+            'quantize',
+            default_model(),
+            tmp_path / 'int8.onnx',
+            '--bags',
+            street,
+            '--val',
+            street,
+            *loose,
+        ),
+        ('demo', '--bag', street, '--model', model, '--out', tmp_path / 'demo'),
+    ):
+        done = run(*command)
+        assert done.returncode == 3, done.stderr
+        assert done.stderr.count(f'warning: {street}: street.mcap: cut short or damaged') == 1
