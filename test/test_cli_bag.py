@@ -89,21 +89,12 @@ def test_making_a_network_uses_what_is_left_and_exits_with_3(
     start = tmp_path / 'start'
     checkpoints.save(start, checkpoint('mobilenet', narrow('mobilenet', 4), 5))
     small = write_small_model(tmp_path / 'small.onnx', CARD)
-    loose = ('--max-loss', '100')
+    judged = ('--bags', street, '--val', street)
     common = ('--bags', street, '--config', settings, '--out')
     for command in (
         ('train', '--start', start, *common, dense),
         ('prune', dense, '--budget', 'macs=0.5', *common, tmp_path / 'small'),
-        (
-            'quantize',
-            default_model(),
-            tmp_path / 'int8.onnx',
-            '--bags',
-            street,
-            '--val',
-            street,
-            *loose,
-        ),
+        ('quantize', small, tmp_path / 'int8.onnx', *judged, '--max-loss', '100'),
         ('demo', '--bag', street, '--model', model, '--out', tmp_path / 'demo'),
     ):
         done = run(*command)
