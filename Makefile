@@ -6,7 +6,7 @@
 # make soak              the tests of what robots do to the node, at their full counts (15 minutes)
 # make bench-train       images per second of a training, against a bare loop
 # make bench-node        what the node costs beside the network's run, against a plain node
-# make bench-bags        reading frames against rosbags' bare reading
+# make bench-bags        reading frames against rosbags, evaluating against the network alone
 # Everything is installed into .venv; PYTHON=python3.12 picks the interpreter it is made with.
 
 PYTHON ?= python3
@@ -50,6 +50,7 @@ bench-train: .venv/.dev-installed
 
 bench-bags: .venv/.run-installed
 	$(BIN)/python benchmarks/bench_bags.py
+	$(BIN)/python benchmarks/bench_evaluate.py
 
 soak: .venv/.dev-installed
 	DEPTH_PRUNE_SOAK=10 $(BIN)/python -m pytest test/ros/test_hard_to_kill.py \

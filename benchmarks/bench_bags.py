@@ -28,6 +28,7 @@ from depth_prune_ros.bags.write import Transform
 from depth_prune_ros.core.camera import Intrinsics
 from depth_prune_ros.core.images import compressed_to_rgb
 import numpy as np
+from numpy.typing import NDArray
 from rosbags.convert import convert
 from rosbags.highlevel import AnyReader
 from rosbags.typesys import get_types_from_msg
@@ -106,33 +107,44 @@ def _ours(bag: Path, topics: Topics) -> int:
 
 
 def _cases(folder: Path) -> list[Case]:
-    raw = _write(folder / 'mcap', 'mcap', 'raw')
+    raw = write_drive(folder / 'mcap', 'mcap', 'raw')
     return [
         Case('mcap', raw),
         Case('mcap, zstd chunks', _convert(raw, folder / 'zstd', 'storage')),
         Case('mcap, zstd messages', _convert(raw, folder / 'message', 'message')),
-        Case('mcap, jpeg images', _write(folder / 'jpeg', 'mcap', 'jpeg')),
-        Case('sqlite3', _write(folder / 'sqlite3', 'sqlite3', 'raw')),
+        Case('mcap, jpeg images', write_drive(folder / 'jpeg', 'mcap', 'jpeg')),
+        Case('sqlite3', write_drive(folder / 'sqlite3', 'sqlite3', 'raw')),
         Case('ROS 1', _convert(raw, folder / 'ros1.bag', 'message')),
         Case('mcap, lidar too', raw, lidar=True),
     ]
 
 
-def _write(bag: Path, storage: str, images: str) -> Path:
+def write_drive(bag: Path, storage: str, images: str, frames: int = FRAMES) -> Path:
     """Write a stereo drive with a lidar; images as smooth as a street, so that they compress."""
     rng = np.random.default_rng(0)
     noise = rng.integers(0, 256, (CAMERA.height, CAMERA.width, 3)).astype(np.uint8)
     image = np.asarray(cv2.GaussianBlur(noise, (0, 0), 3), np.uint8)
-    points = rng.uniform(1, 50, (POINTS, 4)).astype(np.float32)
+    points = _turn_of_a_lidar(rng)
     with BagWriter(bag, storage=storage, images=images) as writer:
         writer.tf_static(START_NS, [Transform('cam', 'lidar', np.eye(4))])
-        for number in range(FRAMES):
+        for number in range(frames):
             stamp_ns = START_NS + number * PERIOD_NS
             for side, tx in (('left', 0.0), ('right', -380.0)):
                 writer.camera_info(f'/{side}/camera_info', stamp_ns, 'cam', CAMERA, tx)
                 writer.image(f'/{side}/image_raw', stamp_ns, 'cam', np.roll(image, number, 1))
             writer.points('/lidar', stamp_ns, 'lidar', points)
     return bag
+
+
+def _turn_of_a_lidar(rng: np.random.Generator) -> NDArray[np.float32]:
+    """Return points [N, 4] all around, in the camera's axes, as high and low as a Velodyne's."""
+    azimuth = rng.uniform(-np.pi, np.pi, POINTS)
+    elevation = np.radians(rng.uniform(-2.0, 24.9, POINTS))
+    distance_m = rng.uniform(2.0, 60.0, POINTS)
+    x, y, z = np.sin(azimuth), np.tan(elevation), np.cos(azimuth)
+    return np.stack([x, y, z, np.ones(POINTS)], 1).astype(np.float32) * distance_m[:, None].astype(
+        np.float32
+    )
 
 
 def _convert(source: Path, bag: Path, compress_mode: str) -> Path:

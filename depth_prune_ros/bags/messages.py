@@ -72,5 +72,8 @@ def cloud_points(topic: str, cloud: Any) -> NDArray[np.float32]:
         raise BagError(msg)
     rows = data[: cloud.height * cloud.row_step].reshape(cloud.height, cloud.row_step)
     points = np.ascontiguousarray(rows[:, :used]).reshape(-1).view(dtype)
-    xyz = np.stack([points[name] for name in 'xyz'], axis=1).astype(np.float32, copy=False)
-    return xyz[np.isfinite(xyz).all(axis=1)]
+    xyz = np.empty((points.size, 3), np.float32)
+    for at, name in enumerate('xyz'):
+        xyz[:, at] = points[name]
+    finite = np.isfinite(xyz[:, 0]) & np.isfinite(xyz[:, 1]) & np.isfinite(xyz[:, 2])
+    return xyz if finite.all() else xyz[finite]

@@ -8,10 +8,14 @@ A missing depth is NaN (REP 118). Disparities are fractions of the image width.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from depth_prune_ros.core.errors import CameraError
 import numpy as np
 from numpy.typing import NDArray
+
+# Points nearer than this are the car itself, or noise.
+NEAREST_M = 0.1
 
 Float = NDArray[np.float32]
 
@@ -118,15 +122,42 @@ def points_to_depth(points: Float, cam_T_points: NDArray[np.float64], camera: In
     :return: [height, width] float32 metres, NaN where no point lands; the nearest point wins
     """
     depth = np.full(camera.height * camera.width, np.inf, np.float32)
-    xyz = points.astype(np.float64) @ cam_T_points[:3, :3].T + cam_T_points[:3, 3]
-    xyz = xyz[np.isfinite(xyz[:, 0] + xyz[:, 1] + xyz[:, 2]) & (xyz[:, 2] > 0.1)]
-    u = np.rint(xyz[:, 0] / xyz[:, 2] * camera.fx + camera.cx)
-    v = np.rint(xyz[:, 1] / xyz[:, 2] * camera.fy + camera.cy)
+    seen = _seen(points, cam_T_points, camera)
+    xyz = _moved(points[seen].astype(np.float64), cam_T_points)
+    u, v = (np.rint(at).astype(np.int64) for at in _pixels(xyz, camera))
     inside = (u >= 0) & (u < camera.width) & (v >= 0) & (v < camera.height)
-    index = (v[inside] * camera.width + u[inside]).astype(np.int64)
-    np.minimum.at(depth, index, xyz[inside, 2].astype(np.float32))
+    index = v[inside] * camera.width + u[inside]
+    np.minimum.at(depth, index, xyz[2, inside].astype(np.float32))
     depth[np.isinf(depth)] = np.nan
     return depth.reshape(camera.height, camera.width)
+
+
+def _moved(points: NDArray[Any], cam_T_points: NDArray[Any]) -> NDArray[Any]:
+    """Return points [N, 3] in the camera's frame, as [3, N]."""
+    # Not by @: the threads of BLAS wait for its next call busily, and take processors from others.
+    x, y, z = points[:, :3].T
+    rotation, translation = np.split(cam_T_points[:3].astype(points.dtype), [3], axis=1)
+    moved: NDArray[Any] = rotation[:, :1] * x + rotation[:, 1:2] * y + rotation[:, 2:] * z
+    moved += translation
+    return moved
+
+
+def _pixels(xyz: NDArray[Any], camera: Intrinsics) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return the columns and rows where points [3, N] in the optical frame are seen."""
+    x, y, z = xyz
+    with np.errstate(divide='ignore', invalid='ignore'):
+        return x / z * camera.fx + camera.cx, y / z * camera.fy + camera.cy
+
+
+def _seen(
+    points: Float, cam_T_points: NDArray[np.float64], camera: Intrinsics
+) -> NDArray[np.bool_]:
+    """Tell in single precision, a pixel wide of the image, what is worth a second look."""
+    xyz = _moved(points, cam_T_points)
+    u, v = _pixels(xyz, camera)
+    seen: NDArray[np.bool_] = (u > -1.5) & (u < camera.width + 0.5) & (xyz[2] > NEAREST_M)
+    seen &= (v > -1.5) & (v < camera.height + 0.5)
+    return seen
 
 
 def depth_to_points(depth: Float, camera: Intrinsics) -> Float:
