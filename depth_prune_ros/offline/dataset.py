@@ -123,8 +123,8 @@ class Dataset:
         image, left, right, measured, stereo, ratio = zip(*items, strict=True)
         return TrainingBatch(
             image=_images(image),
-            left=_images(left).float().div_(255),
-            right=_images(right).float().div_(255),
+            left=_images(left, 255),
+            right=_images(right, 255),
             has_right=torch.tensor(stereo),
             baseline_ratio=torch.tensor(ratio, dtype=torch.float32),
             disparity=torch.from_numpy(np.stack(measured)[:, None]),
@@ -228,7 +228,7 @@ def _relight(view: Array, change: _Change) -> Array:
         table = np.clip(table ** _FLOAT(gamma) * factors, 0, 1)
     shown: Array = cv2.LUT(view, np.ascontiguousarray(table).reshape(1, 256, 3))
     if change.grey:
-        shown = np.repeat((shown @ _GREY)[..., None], 3, 2)
+        shown = np.repeat((shown * _GREY).sum(2, keepdims=True), 3, 2)
     return shown
 
 
@@ -239,13 +239,16 @@ def _rasterise(points: Array, box: tuple[float, float, float], size: tuple[int, 
     u = np.floor((points[:, 0] - x) / side * width).astype(np.int64)
     v = np.floor((points[:, 1] - y) / side * height).astype(np.int64)
     inside = (u >= 0) & (u < width) & (v >= 0) & (v < height)
-    z = points[inside, 2]
-    order = np.argsort(-z, kind='stable')
-    depth = np.full(height * width, np.nan, _FLOAT)
-    depth[(v[inside] * width + u[inside])[order]] = z[order]
+    depth = np.full(height * width, np.inf, _FLOAT)
+    np.minimum.at(depth, v[inside] * width + u[inside], points[inside, 2])
+    depth[np.isinf(depth)] = np.nan
     return depth.reshape(height, width)
 
 
-def _images(views: tuple[Array, ...]) -> torch.Tensor:
-    """Return [N, 3, H, W], channels last in memory, as the views are."""
-    return torch.from_numpy(np.stack(views)).permute(0, 3, 1, 2)
+def _images(views: tuple[Array, ...], levels: int = 1) -> torch.Tensor:
+    """Return [N, 3, H, W] in [0, 1], channels last in memory, as the views are."""
+    # By numpy, here as above: threads of torch and of BLAS would take processors from the network.
+    together = np.stack(views, dtype=_FLOAT, casting='unsafe')
+    if levels != 1:
+        together /= _FLOAT(levels)
+    return torch.from_numpy(together).permute(0, 3, 1, 2)
