@@ -55,7 +55,8 @@ def main() -> None:
             files[name] = Path(folder) / f'{name}.onnx'
             export(load(run), files[name])
         times = _times(files)
-        errors = {name: _errors(file, Path(folder)) for name, file in files.items()}
+        bags = drives(Path(folder))
+        errors = {name: _errors(file, bags) for name, file in files.items()}
         cards = {name: DepthEngine.load(file).card for name, file in files.items()}
     means = {name: np.mean(list(found.values()) or [np.nan]) for name, found in errors.items()}
     rows = []
@@ -114,18 +115,24 @@ def _median_ms(file: Path, rng: np.random.Generator) -> float:
     return float(np.median(runs[WARM_UP:]))
 
 
-def _errors(file: Path, folder: Path) -> dict[str, float]:
-    """Return AbsRel by drive (Eigen protocol, cap 80 m, no median scaling)."""
+def drives(folder: Path) -> dict[str, Path]:
+    """Make bags of the validation drives that are there, by drive."""
     kitti = Path(os.environ.get('DEPTH_PRUNE_KITTI', HERE.parents[1] / 'shared' / 'kitti'))
-    engine = DepthEngine.load(file)
-    errors = {}
+    found = {}
     for drive in DRIVES:
         source = kitti / 'raw' / '2011_09_26' / f'2011_09_26_drive_{drive}_sync'
-        if not source.is_dir():
-            continue
-        if not (folder / drive).exists():
-            kitti_to_bag(source, folder / drive)
-        result = evaluate_model(read_frames(folder / drive), engine, EIGEN)
+        if source.is_dir():
+            found[drive] = folder / drive
+            kitti_to_bag(source, found[drive])
+    return found
+
+
+def _errors(file: Path, bags: dict[str, Path]) -> dict[str, float]:
+    """Return AbsRel by drive (Eigen protocol, cap 80 m, no median scaling)."""
+    engine = DepthEngine.load(file)
+    errors = {}
+    for drive, bag in bags.items():
+        result = evaluate_model(read_frames(bag), engine, EIGEN)
         errors[f'{drive} ({result.frames} frames)'] = result.metrics.abs_rel
     return errors
 

@@ -185,11 +185,20 @@ def _write_docs(groups: list[Row], missing: int) -> None:
         undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
     )
     template = environment.from_string((HERE / 'results.md.j2').read_text())
-    bench = HERE / 'results' / 'bench.json'
-    known = json.loads(bench.read_text()) if bench.exists() else None
-    (DOCS / 'results.md').write_text(
-        template.render(groups=groups, bench=known, missing=missing, claims=list(claims(groups)))
+    text = template.render(
+        groups=groups,
+        bench=_kept('bench'),
+        robustness=_kept('robustness'),
+        missing=missing,
+        claims=list(claims(groups)),
     )
+    (DOCS / 'results.md').write_text(text)
+
+
+def _kept(name: str) -> Any:
+    """Return what a benchmark left; None where it was not run."""
+    file = HERE / 'results' / f'{name}.json'
+    return json.loads(file.read_text()) if file.exists() else None
 
 
 if __name__ == '__main__':

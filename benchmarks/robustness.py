@@ -1,0 +1,126 @@
+"""
+AbsRel of a model on the validation drives when the images are not as they were in training.
+
+Run by ``make robustness``. Each case changes image, ground truth and intrinsics together, so that
+the true depth stays what it was. The protocol is eigen's (cap 80 m, no median scaling; in cropped
+images the Garg crop is that of the crop). Kept in benchmarks/results/robustness.json, from which
+``make results`` writes docs/results.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+import json
+from pathlib import Path
+import sys
+import tempfile
+
+from bench import drives
+from bench import HERE
+import cv2
+from depth_prune_ros.bags.frames import Frame
+from depth_prune_ros.bags.frames import read_frames
+from depth_prune_ros.core.camera import centre_window
+from depth_prune_ros.core.camera import Window
+from depth_prune_ros.core.engine import DepthEngine
+from depth_prune_ros.core.metrics import EIGEN
+from depth_prune_ros.core.models import default_model
+from depth_prune_ros.evaluation.evaluate import evaluate_model
+import numpy as np
+from numpy.typing import NDArray
+
+Image = NDArray[np.uint8]
+RESULTS = HERE / 'results' / 'robustness.json'
+
+
+def of_image(change: Callable[[Image], object]) -> Callable[[Frame], Frame]:
+    """Change nothing but the image."""
+    return lambda frame: replace(frame, left=np.asarray(change(frame.left), np.uint8))
+
+
+def _noisy(image: Image) -> object:
+    noise = np.random.default_rng(image.size).normal(0, 10, image.shape)
+    return np.clip(image + noise, 0, 255)
+
+
+def _jpeg(image: Image) -> object:
+    _, data = cv2.imencode('.jpg', image, [cv2.IMWRITE_JPEG_QUALITY, 40])
+    return cv2.imdecode(data, cv2.IMREAD_COLOR)
+
+
+def _cropped(frame: Frame, window: Window) -> Frame:
+    """Show a part of the image, as a camera with a smaller sensor does."""
+    depth, camera = frame.depth, frame.camera
+    moved = replace(
+        camera,
+        width=window.width,
+        height=window.height,
+        cx=camera.cx - window.x,
+        cy=camera.cy - window.y,
+    )
+    return replace(
+        frame,
+        left=np.ascontiguousarray(frame.left[window.slices]),
+        depth=None if depth is None else depth[window.slices],
+        camera=moved,
+        right=None,
+        baseline_m=None,
+    )
+
+
+def _narrow(frame: Frame) -> Frame:
+    camera = frame.camera
+    return _cropped(frame, centre_window(camera.width, camera.height, 4 / 3))
+
+
+def _narrow_fitted(frame: Frame) -> Frame:
+    narrow = _narrow(frame)
+    size = narrow.camera.width, narrow.camera.height
+    return _cropped(narrow, centre_window(*size, 640 / 192))
+
+
+def _zoomed(frame: Frame) -> Frame:
+    camera = frame.camera
+    width, height = round(0.7 * camera.width), round(0.7 * camera.height)
+    left, top = (camera.width - width) // 2, (camera.height - height) // 2
+    return _cropped(frame, Window(left, top, width, height))
+
+
+CASES: dict[str, Callable[[Frame], Frame]] = {
+    'clean': lambda frame: frame,
+    'brightness x0.5': of_image(lambda image: image * 0.5),
+    'brightness x1.5': of_image(lambda image: np.clip(image * 1.5, 0, 255)),
+    'blur, sigma 2 px': of_image(lambda image: cv2.GaussianBlur(image, (0, 0), 2)),
+    'noise, sigma 10': of_image(_noisy),
+    'JPEG 40': of_image(_jpeg),
+    'crop to 4:3': _narrow,
+    'crop to 4:3, then fit: crop': _narrow_fitted,
+    'focal length x1.43': _zoomed,
+}
+
+
+def main() -> None:
+    """Print one row a case and keep them."""
+    model = Path(sys.argv[1]) if sys.argv[1:] else default_model()
+    engine = DepthEngine.load(model)
+    with tempfile.TemporaryDirectory() as folder:
+        bags = drives(Path(folder))
+        rows = [_row(case, engine, bags) for case in CASES]
+    for row in rows:
+        row['of_clean'] = row['mean'] / rows[0]['mean']
+        print(json.dumps(row))
+    if bags and not sys.argv[1:]:
+        RESULTS.write_text(json.dumps({'model': engine.card.name, 'rows': rows}, indent=1) + '\n')
+
+
+def _row(case: str, engine: DepthEngine, bags: dict[str, Path]) -> dict[str, object]:
+    found = {}
+    for drive, bag in bags.items():
+        frames = (CASES[case](frame) for frame in read_frames(bag))
+        found[drive] = evaluate_model(frames, engine, EIGEN).metrics.abs_rel
+    return {'case': case, **found, 'mean': float(np.mean(list(found.values())))}
+
+
+if __name__ == '__main__':
+    main()
