@@ -31,6 +31,8 @@ from sensor_msgs.msg import CameraInfo
 LOG_PERIOD_S = 5.0
 # Aspect ratios of image and camera_info closer than this are the same: drivers round sizes.
 SAME_ASPECT = 0.02
+# How much wider or narrower than the network's an image may be before stretching it is warned of.
+STRETCHABLE = 1.3
 
 
 @dataclass(frozen=True)
@@ -118,6 +120,7 @@ class Processor:
         image = read_image(arrival.message)
         known = self._camera
         image, camera = self._rectified(image, self._camera_of(image, known), settings)
+        self._check_fit(camera, settings)
         frame = DepthFrame(image, camera, self._engine, settings)
         self._outputs.publish(frame, header, settings, known is not None)
         total_s = time.perf_counter() - arrival.at_s
@@ -155,6 +158,18 @@ class Processor:
         )
         self._say('distortion', text)
         return image, camera
+
+    def _check_fit(self, camera: Calibration, settings: DepthParameters) -> None:
+        """Warn where what the network sees has other proportions than what it learned from."""
+        card = self._engine.card
+        stretch = card.input_width * camera.height / (card.input_height * camera.width)
+        if settings.fit == 'stretch' and not 1 / STRETCHABLE < stretch < STRETCHABLE:
+            text = (
+                f"the image of {camera.width}x{camera.height} is stretched to the network's "
+                f'{card.input_width}x{card.input_height}: unless it was trained on such images, '
+                'depth is far off; set fit to crop'
+            )
+            self._say('fit', text)
 
     def _say(self, subject: str, text: str) -> None:
         """Warn of a subject once."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -130,6 +131,22 @@ def test_a_crop_has_its_own_scale(node: Graph, engine: DepthEngine) -> None:
     np.testing.assert_allclose(
         answer.metres[rows], _full_size(engine, tall[rows], 100.0), rtol=1e-4
     )
+
+
+def test_a_stretched_image_is_warned_of_once(
+    running: Callable[..., Any], tiny_model: Path
+) -> None:
+    with running(f'model:={tiny_model}') as (process, graph):
+        graph.wait_for(process)
+        for fit, width, warnings in (
+            ('stretch', WIDTH * 5 // 4, 0),
+            ('crop', HEIGHT, 0),
+            ('stretch', HEIGHT, 1),
+            ('stretch', HEIGHT, 1),
+        ):
+            assert not graph.change_parameters(fit=fit)
+            graph.ask(image_message(noise(width, HEIGHT)), camera_info(width, HEIGHT, 50.0))
+            assert process.log.count("is stretched to the network's 64x32") == warnings
 
 
 def test_a_distorted_camera_is_rectified_or_warned_of(live: Live, node: Graph) -> None:
