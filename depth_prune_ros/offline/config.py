@@ -45,6 +45,9 @@ class AugmentConfig(Strict):
     colour: float = Field(0.5, ge=0, le=1, description='probability of gamma, brightness, tint')
     grey: float = Field(0.1, ge=0, le=1, description='probability')
     crop: float = Field(0.75, gt=0, le=1, description='smallest side of the crop; 1 = none')
+    narrow: float = Field(
+        1.0, gt=0, le=1, description='half of the crops are up to this much narrower; 1 = none'
+    )
 
 
 class PruneConfig(Strict):

@@ -27,6 +27,7 @@ from depth_prune_ros.offline.samples import Samples
 import numpy as np
 import torch
 
+Box = tuple[float, float, float, float]
 _FLOAT = np.float32
 _LEVELS = np.arange(256, dtype=_FLOAT) / _FLOAT(255)
 _GREY = np.array([0.299, 0.587, 0.114], _FLOAT)
@@ -48,12 +49,12 @@ class _Change:
     """
     What is done to a sample.
 
-    :param box: crop (x, y, side) as fractions of the image
+    :param box: crop (x, y, width, height) as fractions of the image
     :param light: gamma and a factor for each of red, green, blue; None = as it is
     """
 
     flip: bool
-    box: tuple[float, float, float]
+    box: Box
     light: tuple[float, Array] | None
     grey: bool
 
@@ -189,11 +190,11 @@ def _flip(sample: Sample) -> tuple[Array, Array | None, Array]:
     return sample.right[:, ::-1], sample.left[:, ::-1], points
 
 
-def _crop(view: Array, box: tuple[float, float, float], size: tuple[int, int]) -> Array:
-    """Cut the box (x, y, side as fractions) and bring it to (height, width)."""
-    x, y, side = box
+def _crop(view: Array, box: Box, size: tuple[int, int]) -> Array:
+    """Cut the box and bring it to (height, width)."""
+    x, y, *part = box
     height, width = view.shape[:2]
-    sx, sy = side * width / size[1], side * height / size[0]
+    sx, sy = part[0] * width / size[1], part[1] * height / size[0]
     # pixel centres: u + 0.5 of the crop lies at (u + 0.5) * sx + x * width of the image
     matrix = np.array([[sx, 0, x * width + 0.5 * sx - 0.5], [0, sy, y * height + 0.5 * sy - 0.5]])
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
@@ -209,15 +210,17 @@ def _crop(view: Array, box: tuple[float, float, float], size: tuple[int, int]) -
 
 def _draw_change(augment: AugmentConfig, rng: np.random.Generator) -> _Change:
     flip = rng.random() < augment.flip
-    side = rng.uniform(augment.crop, 1.0)
-    x, y = rng.uniform(0, 1 - side, 2)
+    width = height = rng.uniform(augment.crop, 1.0)
+    if augment.narrow < 1 and rng.random() < 0.5:
+        width *= rng.uniform(augment.narrow, 1.0)
+    box = *rng.uniform(0, [1 - width, 1 - height]), width, height
     light = None
     if rng.random() < augment.colour:
         # MonoDepth's ranges
         gamma, brightness = rng.uniform(0.8, 1.2), rng.uniform(0.6, 1.7)
         light = gamma, (brightness * rng.uniform(0.8, 1.2, 3)).astype(_FLOAT)
     grey = rng.random() < augment.grey
-    return _Change(bool(flip), (float(x), float(y), float(side)), light, bool(grey))
+    return _Change(bool(flip), box, light, bool(grey))
 
 
 def _relight(view: Array, change: _Change) -> Array:
@@ -232,12 +235,12 @@ def _relight(view: Array, change: _Change) -> Array:
     return shown
 
 
-def _rasterise(points: Array, box: tuple[float, float, float], size: tuple[int, int]) -> Array:
+def _rasterise(points: Array, box: Box, size: tuple[int, int]) -> Array:
     """Draw points into the cropped image: float32 [height, width] metres, nearest wins."""
     height, width = size
-    x, y, side = box
-    u = np.floor((points[:, 0] - x) / side * width).astype(np.int64)
-    v = np.floor((points[:, 1] - y) / side * height).astype(np.int64)
+    left, top, across, down = box
+    u = np.floor((points[:, 0] - left) / across * width).astype(np.int64)
+    v = np.floor((points[:, 1] - top) / down * height).astype(np.int64)
     inside = (u >= 0) & (u < width) & (v >= 0) & (v < height)
     depth = np.full(height * width, np.inf, _FLOAT)
     np.minimum.at(depth, v[inside] * width + u[inside], points[inside, 2])

@@ -23,6 +23,7 @@ HEIGHT, WIDTH = 64, 256
 FOCAL, BASELINE_M, TRAINING_BASELINE_M = 0.8, 0.4, 0.54
 AHEAD_M, SLANT = 7.0, 0.7
 NEAREST_M, DEEP_M, SIDE_M = 4.0, 10.0, 20.0
+NARROW = {'crop': 1, 'narrow': 0.5}
 ALL = {'flip': 0.5, 'colour': 0.5, 'grey': 0.1, 'crop': 0.5}
 Array = NDArray[np.float32]
 
@@ -68,7 +69,7 @@ def _painted_depth(batch: TrainingBatch) -> Array:
 
 @pytest.mark.parametrize('stereo', [True, False])
 @pytest.mark.parametrize('scale', [(1, 1), (2, 2), (3, 2)])
-@pytest.mark.parametrize('changes', [{'flip': 0}, {'flip': 1}, {'crop': 1}, {}])
+@pytest.mark.parametrize('changes', [{'flip': 0}, {'flip': 1}, {'crop': 1}, NARROW, {}])
 def test_measured_points_keep_their_depth(
     changes: dict[str, float], scale: tuple[int, int], stereo: bool
 ) -> None:
@@ -84,7 +85,7 @@ def test_measured_points_keep_their_depth(
         assert abs(np.mean(depth / _painted_depth(batch)[seen]) - 1) < 0.004
 
 
-@pytest.mark.parametrize('changes', [{'flip': 0}, {'flip': 1}, {}])
+@pytest.mark.parametrize('changes', [{'flip': 0}, {'flip': 1}, NARROW, {}])
 def test_stereo_shows_the_same_scene_point(changes: dict[str, float]) -> None:
     """The right view, moved by the depth's disparity, shows every point where the left does."""
     for batch, side in _batches(_frame(), changes):
@@ -106,3 +107,16 @@ def test_a_flip_exchanges_the_views() -> None:
         _, image = _plane(offset_m, (HEIGHT, WIDTH))
         mirrored = found[0].permute(1, 2, 0).flip(1).numpy() * 255
         np.testing.assert_allclose(mirrored, image, atol=1e-3)
+
+
+def test_half_of_the_crops_are_narrower() -> None:
+    sample = to_sample(_frame(), (HEIGHT, WIDTH), TRAINING_BASELINE_M, 0)
+    assert sample is not None
+    augment = AugmentConfig.model_validate(ALL | NARROW)
+    dataset = Dataset({'b': [sample]}, {}, (HEIGHT, WIDTH), TRAINING_BASELINE_M, augment)
+    boxes = np.array([dataset._draw(number, 1, 3)[0][1].box for number in range(400)])
+    left, top, width, height = boxes.T
+    assert (height == 1).all() and (top == 0).all()
+    assert 0.4 < (width < 1).mean() < 0.6
+    assert 0.5 <= width.min() < 0.52
+    assert (left + width <= 1).all() and left.max() > 0.4
