@@ -3,6 +3,7 @@
 # make lint|types|bench  one of the parts
 # make compare           every pruning method in one protocol: hours; goes on where it stopped
 # make results           measure what compare made, write docs/results.md
+# make gallery           the shipped network's depth on KITTI's validation drives, as pictures
 # make robustness        the shipped network's depth on changed images (KITTI's validation drives)
 # make soak              the tests of what robots do to the node, at their full counts (15 minutes)
 # make bench-train       images per second of a training, against a bare loop
@@ -17,7 +18,7 @@ OUT ?= demo_out
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test lint types bench bench-node bench-bags bench-train robustness soak compare results clean
+.PHONY: demo test lint types bench bench-node bench-bags bench-train gallery robustness soak compare results clean
 .DELETE_ON_ERROR:
 
 demo: .venv/.run-installed
@@ -42,6 +43,9 @@ compare: .venv/.dev-installed
 
 results: .venv/.dev-installed
 	$(BIN)/python benchmarks/compare_results.py
+
+gallery: .venv/.dev-installed
+	$(BIN)/python benchmarks/gallery.py
 
 robustness: .venv/.dev-installed
 	$(BIN)/python benchmarks/robustness.py
