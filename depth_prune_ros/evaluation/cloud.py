@@ -13,12 +13,12 @@ Float = NDArray[np.float32]
 Bytes = NDArray[np.uint8]
 
 # Of the eye, in the camera's optical frame: metres, and how far it looks down.
-EYE_M = (0.0, -5.0, -7.0)
+EYE_M = np.array([0.0, -5.0, -7.0], np.float32)
 DOWN_RAD = 0.28
 FARTHEST_M = 60.0
 # Focal length over the picture's width: wide enough for what stands beside the camera.
 FOCAL = 0.75
-_BACKGROUND = (28, 30, 34)
+_BACKGROUND = np.array([28, 30, 34], np.float32)
 
 
 def cloud_picture(
@@ -36,7 +36,7 @@ def cloud_picture(
     colours = resize_image(image, columns, rows).reshape(-1, 3)
     points = depth_to_points(depth, camera.scaled(columns, rows)).reshape(-1, 3)
     known = np.isfinite(points).all(axis=1) & (points[:, 2] < FARTHEST_M)
-    x, y, z = (points[known] - np.float32(EYE_M)).T
+    x, y, z = (points[known] - EYE_M).T
     sine, cosine = np.float32(np.sin(DOWN_RAD)), np.float32(np.cos(DOWN_RAD))
     y, z = y * cosine - z * sine, y * sine + z * cosine
     u = np.rint((x / z * FOCAL + 0.5) * width).astype(np.int64)
@@ -56,5 +56,5 @@ def _closed(picture: Bytes, drawn: Bytes) -> Bytes:
     box = (3, 3)
     together = cv2.boxFilter(picture.astype(np.float32), -1, box, normalize=False)
     count = cv2.boxFilter(drawn.astype(np.float32), -1, box, normalize=False)[..., None]
-    filled = np.where(count >= 2, together / np.maximum(count, 1), np.float32(_BACKGROUND))
+    filled = np.where(count >= 2, together / np.maximum(count, 1), _BACKGROUND)
     return np.where(drawn[..., None] > 0, picture, np.rint(filled).astype(np.uint8))

@@ -5,12 +5,15 @@ from __future__ import annotations
 from depth_prune_ros.core.camera import Intrinsics
 from depth_prune_ros.evaluation.cloud import cloud_picture
 import numpy as np
+from numpy.typing import NDArray
 
 CAMERA = Intrinsics(128, 96, 100.0, 100.0, 63.5, 47.5)
 RED, GREEN = (250, 0, 0), (0, 250, 0)
 
 
-def _rows_and_columns(picture: np.ndarray, colour: tuple[int, int, int]) -> tuple[float, float]:
+def _rows_and_columns(
+    picture: NDArray[np.uint8], colour: tuple[int, int, int]
+) -> tuple[float, float]:
     rows, columns = np.nonzero((picture == colour).all(axis=2))
     assert rows.size > 20
     return float(rows.mean()), float(columns.mean())
