@@ -13,6 +13,7 @@ import json
 import os
 from pathlib import Path
 import platform
+import sys
 import tempfile
 import time
 
@@ -117,14 +118,26 @@ def _median_ms(file: Path, rng: np.random.Generator) -> float:
 
 def drives(folder: Path) -> dict[str, Path]:
     """Make bags of the validation drives that are there, by drive."""
-    kitti = Path(os.environ.get('DEPTH_PRUNE_KITTI', HERE.parents[1] / 'shared' / 'kitti'))
     found = {}
     for drive in DRIVES:
-        source = kitti / 'raw' / '2011_09_26' / f'2011_09_26_drive_{drive}_sync'
+        source = kitti_folder() / 'raw' / '2011_09_26' / f'2011_09_26_drive_{drive}_sync'
         if source.is_dir():
             found[drive] = folder / drive
             kitti_to_bag(source, found[drive])
     return found
+
+
+def needed_drives(folder: Path) -> dict[str, Path]:
+    """Make the same bags, or end with what is missing."""
+    return drives(folder) or sys.exit(
+        f'{kitti_folder()}: expected KITTI drives {", ".join(DRIVES)} under raw/2011_09_26, found '
+        'none; set DEPTH_PRUNE_KITTI'
+    )
+
+
+def kitti_folder() -> Path:
+    """Return where KITTI's frames should be."""
+    return Path(os.environ.get('DEPTH_PRUNE_KITTI', HERE.parents[1] / 'shared' / 'kitti'))
 
 
 def _errors(file: Path, bags: dict[str, Path]) -> dict[str, float]:

@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 import tempfile
 
-from bench import drives
 from bench import HERE
+from bench import needed_drives
 import cv2
 from depth_prune_ros.bags.frames import Frame
 from depth_prune_ros.bags.frames import read_frames
@@ -46,7 +46,7 @@ def main() -> None:
         if options.readme:
             _draw_street(Path(folder) / 'street', engine)
             return
-        for drive, bag in drives(Path(folder)).items():
+        for drive, bag in needed_drives(Path(folder)).items():
             for number, (frame, depth) in enumerate(_predicted(bag, engine)):
                 cloud = cloud_picture(frame.left, depth, frame.camera)
                 out = HERE.parent / 'gallery' / drive / f'{number:03}.png'

@@ -15,9 +15,10 @@ import json
 from pathlib import Path
 import sys
 import tempfile
+from typing import Any
 
-from bench import drives
 from bench import HERE
+from bench import needed_drives
 import cv2
 from depth_prune_ros.bags.frames import Frame
 from depth_prune_ros.bags.frames import read_frames
@@ -31,6 +32,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Image = NDArray[np.uint8]
+# of the shipped network's image
+NETWORK_ASPECT = 640 / 192
 RESULTS = HERE / 'results' / 'robustness.json'
 
 
@@ -77,7 +80,7 @@ def _narrow(frame: Frame) -> Frame:
 def _narrow_fitted(frame: Frame) -> Frame:
     narrow = _narrow(frame)
     size = narrow.camera.width, narrow.camera.height
-    return _cropped(narrow, centre_window(*size, 640 / 192))
+    return _cropped(narrow, centre_window(*size, NETWORK_ASPECT))
 
 
 def _zoomed(frame: Frame) -> Frame:
@@ -105,16 +108,17 @@ def main() -> None:
     model = Path(sys.argv[1]) if sys.argv[1:] else default_model()
     engine = DepthEngine.load(model)
     with tempfile.TemporaryDirectory() as folder:
-        bags = drives(Path(folder))
-        rows = [_row(case, engine, bags) for case in CASES]
-    for row in rows:
-        row['of_clean'] = row['mean'] / rows[0]['mean']
-        print(json.dumps(row))
-    if bags and not sys.argv[1:]:
+        bags = needed_drives(Path(folder))
+        rows: list[dict[str, Any]] = []
+        for case in CASES:
+            rows.append(_row(case, engine, bags))
+            rows[-1]['of_clean'] = rows[-1]['mean'] / rows[0]['mean']
+            print(json.dumps(rows[-1]), flush=True)
+    if not sys.argv[1:]:
         RESULTS.write_text(json.dumps({'model': engine.card.name, 'rows': rows}, indent=1) + '\n')
 
 
-def _row(case: str, engine: DepthEngine, bags: dict[str, Path]) -> dict[str, object]:
+def _row(case: str, engine: DepthEngine, bags: dict[str, Path]) -> dict[str, Any]:
     found = {}
     for drive, bag in bags.items():
         frames = (CASES[case](frame) for frame in read_frames(bag))

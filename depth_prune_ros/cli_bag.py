@@ -137,8 +137,10 @@ def view(
     engine = DepthEngine.load(model or default_model())
     with bars() as progress, ExitStack() as stack:
         watchers: list[Callable[..., None]] = [stack.enter_context(Film(video))] if video else []
-        if out or not video:
-            watchers.append(stack.enter_context(closing(RerunLog(out, viewer))))
+        if out:
+            watchers.append(stack.enter_context(closing(RerunLog(out))))
+        if viewer or not (out or video):
+            watchers.append(stack.enter_context(closing(RerunLog(viewer=viewer))))
         done = view_frames(read_frames(bag), engine, watchers, lambda n: progress('showing', n, 0))
     say(f'{bag}: {done} frames shown{"".join(f"; {path}" for path in (out, video) if path)}')
 

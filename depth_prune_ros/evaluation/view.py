@@ -33,6 +33,8 @@ APPLICATION = 'depth_prune_ros'
 DEPTH_RANGE = 0.0, 50.0
 # Where the eye is and what it looks at: behind the camera and above it, down the road.
 EYE, TARGET = (0.0, -6.0, -10.0), (0.0, 0.0, 15.0)
+# How long a viewer on another computer may take to answer.
+REACH_S = 10.0
 # Where the stamps do not say how fast to play.
 DEFAULT_RATE_HZ = 10.0
 
@@ -77,6 +79,7 @@ class RerunLog:
         :param out: .rrd file to write; None shows the frames live
         :param viewer: URL of a running viewer, which a robot needs; none opens one here
         :raises ModuleNotFoundError: rerun-sdk is not installed
+        :raises ConfigError: no viewer answers there
         """
         import rerun
 
@@ -86,7 +89,7 @@ class RerunLog:
             out.parent.mkdir(parents=True, exist_ok=True)
             self._stream.save(out)
         elif viewer:
-            self._stream.connect_grpc(viewer)
+            _reach(self._stream, viewer)
         else:
             self._stream.spawn()
         self._stream.send_blueprint(_layout())
@@ -124,9 +127,8 @@ class RerunLog:
         )
 
     def _depth(self, depth: Float) -> Any:
-        known = np.nan_to_num(depth)
         return self._rerun.DepthImage(
-            known,
+            np.nan_to_num(depth),
             meter=1.0,
             depth_range=DEPTH_RANGE,
             colormap=self._rerun.components.Colormap.Turbo,
@@ -137,6 +139,19 @@ class RerunLog:
         known = np.isfinite(points).all(axis=1)
         shown = [255, 128, 0] if colours is None else colours.reshape(-1, 3)[known]
         return self._rerun.Points3D(points[known], colors=shown)
+
+
+def _reach(stream: Any, viewer: str) -> None:
+    """Connect, and wait until the viewer answers: before anything is predicted."""
+    try:
+        stream.connect_grpc(viewer)
+        stream.flush(timeout_sec=REACH_S)
+    except RuntimeError as error:
+        msg = (
+            f'--viewer: expected a running rerun viewer at {viewer}, found: '
+            f'{" ".join(str(error).split())}; start it there with: rerun --bind 0.0.0.0'
+        )
+        raise ConfigError(msg) from error
 
 
 def _layout() -> Any:

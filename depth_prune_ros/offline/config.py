@@ -46,7 +46,10 @@ class AugmentConfig(Strict):
     grey: float = Field(0.1, ge=0, le=1, description='probability')
     crop: float = Field(0.75, gt=0, le=1, description='smallest side of the crop; 1 = none')
     narrow: float = Field(
-        1.0, gt=0, le=1, description='half of the crops are up to this much narrower; 1 = none'
+        1.0,
+        gt=0,
+        le=1,
+        description='half of the crops keep this share of their width or more',
     )
 
 

@@ -123,9 +123,10 @@ class Dataset:
         items = [self._item(self._find(i)[1], change) for i, change in drawn[part[0] :: part[1]]]
         image, left, right, measured, stereo, ratio = zip(*items, strict=True)
         return TrainingBatch(
-            image=_images(image),
-            left=_images(left, 255),
-            right=_images(right, 255),
+            # divided by numpy: torch's threads would take processors from the network
+            image=_channels_first(np.stack(image)),
+            left=_channels_first(np.stack(left) / _FLOAT(255)),
+            right=_channels_first(np.stack(right) / _FLOAT(255)),
             has_right=torch.tensor(stereo),
             baseline_ratio=torch.tensor(ratio, dtype=torch.float32),
             disparity=torch.from_numpy(np.stack(measured)[:, None]),
@@ -192,9 +193,9 @@ def _flip(sample: Sample) -> tuple[Array, Array | None, Array]:
 
 def _crop(view: Array, box: Box, size: tuple[int, int]) -> Array:
     """Cut the box and bring it to (height, width)."""
-    x, y, *part = box
+    x, y, across, down = box
     height, width = view.shape[:2]
-    sx, sy = part[0] * width / size[1], part[1] * height / size[0]
+    sx, sy = across * width / size[1], down * height / size[0]
     # pixel centres: u + 0.5 of the crop lies at (u + 0.5) * sx + x * width of the image
     matrix = np.array([[sx, 0, x * width + 0.5 * sx - 0.5], [0, sy, y * height + 0.5 * sy - 0.5]])
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
@@ -248,10 +249,6 @@ def _rasterise(points: Array, box: Box, size: tuple[int, int]) -> Array:
     return depth.reshape(height, width)
 
 
-def _images(views: tuple[Array, ...], levels: int = 1) -> torch.Tensor:
-    """Return [N, 3, H, W] in [0, 1], channels last in memory, as the views are."""
-    # By numpy, here as above: threads of torch and of BLAS would take processors from the network.
-    together = np.stack(views, dtype=_FLOAT, casting='unsafe')
-    if levels != 1:
-        together /= _FLOAT(levels)
-    return torch.from_numpy(together).permute(0, 3, 1, 2)
+def _channels_first(images: Array) -> torch.Tensor:
+    """Return [N, 3, H, W] of [N, H, W, 3]; in memory the channels stay last."""
+    return torch.from_numpy(images).permute(0, 3, 1, 2)
