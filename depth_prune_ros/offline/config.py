@@ -44,6 +44,8 @@ class AugmentConfig(Strict):
     flip: float = Field(0.5, ge=0, le=1, description='probability; swaps the views')
     colour: float = Field(0.5, ge=0, le=1, description='probability of gamma, brightness, tint')
     grey: float = Field(0.1, ge=0, le=1, description='probability')
+    blur: float = Field(0.0, ge=0, le=1, description='probability of a lens out of focus')
+    noise: float = Field(0.0, ge=0, le=1, description='probability of sensor noise')
     crop: float = Field(0.75, gt=0, le=1, description='smallest side of the crop; 1 = none')
     narrow: float = Field(
         1.0,
@@ -87,6 +89,13 @@ class TrainConfig(Strict):
     learning_rate: float = Field(3e-4, gt=0)
     final_rate: float = Field(0.0, ge=0, le=1, description='of learning_rate, at the last step')
     weight_decay: float = Field(1e-2, ge=0)
+    average: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description='decay of a moving average of the weights, which is then what is judged and '
+        'kept; 0: none; none while masks are learned',
+    )
     gradient_norm: float = Field(1.0, gt=0)
     explosion: float = Field(20.0, gt=1, description='loss over its mean that stops the training')
     bf16: bool | Literal['auto'] = Field('auto', description='auto: where it is faster')

@@ -2,10 +2,10 @@
 Samples to training batches, drawn at random and changed at random.
 
 What changes the geometry (flip, crop) changes views, points and focal length together, so that a
-scene point keeps its metric depth. What changes the light (gamma, brightness, tint, grey) changes
-only the image that the network is shown: the losses compare the untouched views, as Monodepth2
-does (Godard et al., ICCV 2019). MonoDepth compared the changed views; but clipped highlights
-hide what the reconstruction is to match, and the smoothness term would see other edges.
+scene point keeps its metric depth. What changes the picture (gamma, brightness, tint, grey, blur,
+noise) changes only the image that the network is shown: the losses compare the untouched views,
+as Monodepth2 does (Godard et al., ICCV 2019). MonoDepth compared the changed views; but clipped
+highlights hide what the reconstruction is to match, and the smoothness term would see other edges.
 """
 
 from __future__ import annotations
@@ -30,6 +30,9 @@ import torch
 Box = tuple[float, float, float, float]
 _FLOAT = np.float32
 _LEVELS = np.arange(256, dtype=_FLOAT) / _FLOAT(255)
+# what a camera of 1242 pixels across shows at sigma 2 px and 10 of 255 levels, with some room
+_BLUR = (0.5, 1.5)
+_NOISE = 0.05
 _GREY = np.array([0.299, 0.587, 0.114], _FLOAT)
 
 
@@ -51,12 +54,16 @@ class _Change:
 
     :param box: crop (x, y, width, height) as fractions of the image
     :param light: gamma and a factor for each of red, green, blue; None = as it is
+    :param blur: standard deviation of a Gaussian, pixels
+    :param noise: standard deviation of a Gaussian, of the image's range; and its seed
     """
 
     flip: bool
     box: Box
     light: tuple[float, Array] | None
     grey: bool
+    blur: float
+    noise: tuple[float, int]
 
 
 class Dataset:
@@ -221,7 +228,12 @@ def _draw_change(augment: AugmentConfig, rng: np.random.Generator) -> _Change:
         gamma, brightness = rng.uniform(0.8, 1.2), rng.uniform(0.6, 1.7)
         light = gamma, (brightness * rng.uniform(0.8, 1.2, 3)).astype(_FLOAT)
     grey = rng.random() < augment.grey
-    return _Change(bool(flip), box, light, bool(grey))
+    blur, noise = 0.0, (0.0, 0)
+    if augment.blur and rng.random() < augment.blur:
+        blur = rng.uniform(*_BLUR)
+    if augment.noise and rng.random() < augment.noise:
+        noise = rng.uniform(0, _NOISE), int(rng.integers(1 << 31))
+    return _Change(bool(flip), box, light, bool(grey), blur, noise)
 
 
 def _relight(view: Array, change: _Change) -> Array:
@@ -233,6 +245,12 @@ def _relight(view: Array, change: _Change) -> Array:
     shown: Array = cv2.LUT(view, np.ascontiguousarray(table).reshape(1, 256, 3))
     if change.grey:
         shown = np.repeat((shown * _GREY).sum(2, keepdims=True), 3, 2)
+    if change.blur:
+        shown = cv2.GaussianBlur(shown, (0, 0), change.blur)
+    deviation, seed = change.noise
+    if deviation:
+        grain = np.random.default_rng(seed).standard_normal(shown.shape, _FLOAT)
+        shown = np.clip(shown + grain * _FLOAT(deviation), 0, 1)
     return shown
 
 

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from dataclasses import replace
-import math
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +30,8 @@ from depth_prune_ros.offline.masks import Masks
 from depth_prune_ros.offline.networks.base import DepthNetwork
 from depth_prune_ros.offline.progress import Progress
 from depth_prune_ros.offline.progress import Report
+from depth_prune_ros.offline.schedule import learning_rate
+from depth_prune_ros.offline.schedule import WeightAverage
 from depth_prune_ros.offline.validation import preview
 from depth_prune_ros.offline.validation import validate
 from depth_prune_ros.offline.writer import checkpoint_writer
@@ -77,6 +78,9 @@ class Trainer:
         )
         ways = (config.bf16, config.channels_last)
         self._use(fastest(*(None if way == 'auto' else way for way in ways)))
+        # masked filters have no weights to average
+        averaged = config.average > 0 and masks is None
+        self._average = WeightAverage(network, config.average) if averaged else None
         self._guard = LossGuard(config.explosion)
         self.step = 0
         self.held_up_s = 0.0  # by checkpoints, in the last run
@@ -99,7 +103,9 @@ class Trainer:
         if found != ours:
             msg = f'{run}: expected a run of this very training, found another; name another --out'
             raise CheckpointError(msg)
-        self.network.load_state_dict(last.weights)
+        self.network.load_state_dict(state.get('weights', last.weights))
+        if self._average is not None:
+            self._average.load(last.weights)
         if self.masks is not None:
             self.masks.load(last.masks)
         self._optimiser.load_state_dict(state['optimiser'])
@@ -187,6 +193,10 @@ class Trainer:
         agreed = (ranks.any_rank(first and bf16), ranks.any_rank(first and last))
         self._use(Speed(*agreed, self.speed.line))
 
+    def _judged(self) -> DepthNetwork:
+        """Return the network that is judged and kept: of averaged weights where asked for."""
+        return self.network if self._average is None else self._average.network
+
     def _checkpoint(self) -> Checkpoint:
         return Checkpoint(
             network=self.network.name,
@@ -194,7 +204,7 @@ class Trainer:
             step=self.step,
             config=self._config.model_dump(),
             card=self._card,
-            weights=self.network.state_dict(),
+            weights=self._judged().state_dict(),
             masks=self.masks.state() if self.masks is not None else {},
             data_fingerprint=self._dataset.fingerprint,
         )
@@ -202,6 +212,7 @@ class Trainer:
     def _state(self) -> dict[str, Any]:
         """Return what a training goes on from, beside the checkpoint proper."""
         return {
+            **({'weights': self.network.state_dict()} if self._average is not None else {}),
             'optimiser': self._optimiser.state_dict(),
             'loss': self._guard.state(),
             'random': torch.get_rng_state(),
@@ -238,6 +249,8 @@ class Trainer:
         if self.masks is not None:
             self.masks.learn(value, len(batch.left) * ranks.count())
         self._optimiser.step()
+        if self._average is not None:
+            self._average.update(self.network)
         self.step += 1
         return found
 
@@ -267,16 +280,16 @@ class Trainer:
 
     def _validate(self, validation: Mapping[str, list[Frame]], progress: Progress) -> Progress:
         size, baseline_m = (self._config.height, self._config.width), self._config.baseline_m
-        self.network.eval()
+        network = self._judged().eval()
         found = {
-            name: validate(self.network, frames, size, baseline_m)
+            name: validate(network, frames, size, baseline_m)
             for name, frames in validation.items()
         }
         previews = {
-            name: preview(self.network, frames[0], size, baseline_m)
+            name: preview(network, frames[0], size, baseline_m)
             for name, frames in validation.items()
         }
-        self.network.train()
+        network.train()
         return replace(progress, validation=found, previews=previews)
 
     def _progress(self, terms: dict[str, float]) -> Progress:
@@ -285,16 +298,3 @@ class Trainer:
         widths = self.masks.widths if self.masks is not None else {}
         done, line = (self.step, self._config.steps), self.speed.line
         return Progress(*done, terms, rate, share, {}, widths, speed=line)
-
-
-def learning_rate(step: int, steps: int, top: float, final: float = 0.0) -> float:
-    """
-    Return a cosine from ``top`` down, after a linear rise over the first 2 % of the steps.
-
-    :param final: share of ``top`` that it ends at; a stage that is gone on with keeps it at 1
-    """
-    rise = max(1, round(0.02 * steps))
-    if step < rise:
-        return top * (step + 1) / rise
-    down = 0.5 * (1 - math.cos(math.pi * (step - rise) / max(1, steps - rise)))
-    return top * (1 - (1 - final) * down)

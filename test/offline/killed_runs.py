@@ -29,6 +29,8 @@ CONFIG = {
     'channels_last': True,
     'checkpoint_every': 2,
     'tensorboard': False,
+    'average': 0.9,
+    'augment': {'blur': 0.5, 'noise': 0.5},
     'prune': {'ramp': 0.9, 'every': 1, 'warmup': 1, 'memory': 4, 'floor_filters': 1},
 }
 

@@ -23,7 +23,7 @@ from depth_prune_ros.offline.networks.base import DepthNetwork
 from depth_prune_ros.offline.networks.catalogue import build
 from depth_prune_ros.offline.progress import Progress
 from depth_prune_ros.offline.samples import load_samples
-from depth_prune_ros.offline.train import learning_rate
+from depth_prune_ros.offline.schedule import learning_rate
 from depth_prune_ros.offline.train import Trainer
 from depth_prune_ros.offline.validation import validate
 import numpy as np
@@ -143,6 +143,26 @@ def test_resumed_equals_uninterrupted(tmp_path: Path) -> None:
     assert any(not torch.equal(v, start[k]) for k, v in whole.weights.items())
     for key, value in whole.weights.items():
         torch.testing.assert_close(parts.weights[key], value, rtol=0, atol=0)
+
+
+def test_averaged_weights_by_hand_are_judged_and_kept(tmp_path: Path) -> None:
+    """A step keeps three quarters of the average; the first step is all of it."""
+    network = _network()
+    trainer = Trainer(network, _dataset(), _config(3, average=0.75), card={})
+    steps = []
+    trainer.run(
+        tmp_path / 'whole',
+        {'bag': _frames()},
+        lambda _: steps.append({k: v.clone() for k, v in network.state_dict().items()}),
+    )
+    last = checkpoints.load(tmp_path / 'whole')
+    for key in ('stem.0.weight', 'stem.1.running_mean', 'decoder.disp1.bias'):
+        first, second, third = (step[key] for step in steps)
+        wanted = 0.75 * (0.75 * first + 0.25 * second) + 0.25 * third
+        torch.testing.assert_close(last.weights[key], wanted)
+        assert not torch.allclose(last.weights[key], third, rtol=1e-7, atol=0)
+    judged = validate(last.build(), _frames(), (HEIGHT, WIDTH), 0.5)
+    assert last.card['metrics']['bag']['abs_rel'] == pytest.approx(judged.abs_rel, rel=1e-5)
 
 
 def test_another_run_is_not_gone_on_from(tmp_path: Path) -> None:
