@@ -14,40 +14,28 @@ from dataclasses import dataclass
 from dataclasses import replace
 import itertools
 import json
-import multiprocessing
-import os
 from pathlib import Path
 import shutil
-import sys
 import time
 from typing import Any
 
 from compare_methods import at_once
 from compare_methods import FORMS
 from compare_methods import learned_masks
-from depth_prune_ros.bags.kitti import kitti_to_bag
 from depth_prune_ros.core.errors import MaskError
 from depth_prune_ros.offline import checkpoint as checkpoints
 from depth_prune_ros.offline import stages
 from depth_prune_ros.offline.config import TrainConfig
 from depth_prune_ros.offline.cost import measures
 from depth_prune_ros.offline.machine import keep_freed_memory
+from kitti_runs import kitti_bags
+from kitti_runs import make_rows
+from kitti_runs import write_row
 import numpy as np
-import torch
 import yaml
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / 'results' / 'compare'
-DATE = 'raw/2011_09_26/2011_09_26_drive'
-TRAINING = {
-    '0005': f'{DATE}_0005_sync',
-    '0001': f'{DATE}_0001_sync',
-    '0013': f'{DATE}_0013_sync',
-    'object': 'object/training',
-    'odometry06': 'odometry/sequences/06',
-    'odometry01': 'odometry/sequences/01',
-}
-VALIDATION = {name: f'{DATE}_{name}_sync' for name in ('0002', '0048', 'unknown')}
 
 
 @dataclass(frozen=True)
@@ -86,42 +74,19 @@ def main() -> None:
         if options.only in run.name and not (RESULTS / f'{run.name}.json').exists()
     ]
     print(f'{len(missing)} rows to make')
-    bags = {name: _bag(name, options.runs / 'bags') for name in (*TRAINING, *VALIDATION)}
     config = TrainConfig.model_validate(plan['train'])
-    data = stages.read_data(
-        [bags[name] for name in TRAINING],
-        [bags[name] for name in VALIDATION],
-        config,
-        lambda *_: None,
-    )
+    data = stages.read_data(*kitti_bags(options.runs / 'bags'), config, lambda *_: None)
     dense = Path(plan['dense'])
     if missing and not any(dense.glob('step-*')):
         print(f'{dense}: training the dense start')
         start = TrainConfig.model_validate(plan['train'] | plan['dense_train'])
         stages.train(start, data, dense, lambda _: None)
-    # forked, so that the frames are in memory once
-    forking = multiprocessing.get_context('fork')
-    taken = forking.Value('i', 0)
-
-    def work() -> None:
-        torch.set_num_threads(1)
-        while True:
-            with taken.get_lock():
-                number = taken.value
-                taken.value += 1
-            if number >= len(missing):
-                return
-            row = _make(missing[number], plan, config, data, options.runs)
-            found = row.get('abs_rel') or row['refused']
-            print(f'{number + 1}/{len(missing)} {missing[number].name}: {found}', flush=True)
-
-    workers = [forking.Process(target=work) for _ in range(options.jobs)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-    if any(worker.exitcode for worker in workers):
-        sys.exit('a row failed: see above; what is done is kept, and the same command goes on')
+    by_name = {run.name: run for run in missing}
+    make_rows(
+        list(by_name),
+        lambda name: _make(by_name[name], plan, config, data, options.runs),
+        options.jobs,
+    )
 
 
 def planned(plan: dict[str, Any]) -> Iterator[Run]:
@@ -206,21 +171,7 @@ def _write(run: Run, row: dict[str, Any]) -> dict[str, Any]:
         'seed': run.seed,
         **row,
     }
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    file = RESULTS / f'{run.name}.json'
-    partial = file.with_suffix('.partial')
-    partial.write_text(json.dumps(row, indent=1))
-    partial.replace(file)
-    return row
-
-
-def _bag(name: str, folder: Path) -> Path:
-    kitti = Path(os.environ.get('DEPTH_PRUNE_KITTI', HERE.parents[1] / 'shared' / 'kitti'))
-    bag = folder / name
-    if not bag.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        kitti_to_bag(kitti / {**TRAINING, **VALIDATION}[name], bag, images='jpeg')
-    return bag
+    return write_row(RESULTS / f'{run.name}.json', row)
 
 
 if __name__ == '__main__':
