@@ -2,6 +2,7 @@
 # make test              lint, types and all tests; what CI runs
 # make lint|types|bench  one of the parts
 # make compare           every pruning method in one protocol: hours; goes on where it stopped
+# make recipe            one training for each change of the recipe; goes on where it stopped
 # make results           measure what compare made, write docs/results.md
 # make gallery           the shipped network's depth on KITTI's validation drives, as pictures
 # make robustness        the shipped network's depth on changed images (KITTI's validation drives)
@@ -18,7 +19,7 @@ OUT ?= demo_out
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test lint types bench bench-node bench-bags bench-train gallery robustness soak compare results clean
+.PHONY: demo test lint types bench bench-node bench-bags bench-train gallery robustness soak compare recipe results clean
 .DELETE_ON_ERROR:
 
 demo: .venv/.run-installed
@@ -40,6 +41,9 @@ bench: .venv/.dev-installed
 compare: .venv/.dev-installed
 	$(BIN)/python benchmarks/compare.py benchmarks/compare/mobilenet.yaml
 	$(BIN)/python benchmarks/compare.py benchmarks/compare/vgg.yaml
+
+recipe: .venv/.dev-installed
+	$(BIN)/python benchmarks/recipe.py benchmarks/recipe/dense.yaml
 
 results: .venv/.dev-installed
 	$(BIN)/python benchmarks/compare_results.py

@@ -29,6 +29,7 @@ HERE = Path(__file__).resolve().parent
 DOCS = HERE.parent / 'docs'
 ROWS = HERE / 'results' / 'compare'
 PLANS = HERE / 'compare'
+RECIPES = HERE / 'results' / 'recipe'
 TABLE = HERE / 'results' / 'compare.csv'
 COLUMNS = (
     'network',
@@ -190,9 +191,20 @@ def _write_docs(groups: list[Row], missing: int) -> None:
         bench=_kept('bench'),
         robustness=_kept('robustness'),
         missing=missing,
+        recipe=_recipe(),
         claims=list(claims(groups)),
     )
     (DOCS / 'results.md').write_text(text)
+
+
+def _recipe() -> list[Row]:
+    """Return the runs of the search for a recipe, plan by plan, the best first."""
+    rows = [json.loads(file.read_text()) for file in RECIPES.glob('*.json')]
+    for row in rows:
+        row['plan'] = row['run'].partition('-')[0]
+        changes = (f'{key} {value}' for key, value in row['changes'].items())
+        row['changed'] = ', '.join(changes) or 'nothing: the base'
+    return sorted(rows, key=lambda row: (row['plan'], row['abs_rel']))
 
 
 def _kept(name: str) -> Any:

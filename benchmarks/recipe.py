@@ -116,6 +116,7 @@ def _make(run: Run, training: list[Path], validation: list[Path], folder: Path) 
             key: statistics.mean(drive[key] for drive in judged.values())
             for key in ('abs_rel', 'rmse', 'a1')
         },
+        'trained_on': data.dataset.bags,
         'per_drive': {name: drive['abs_rel'] for name, drive in judged.items()},
         'course': course,
         'config': config.model_dump(),

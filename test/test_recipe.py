@@ -1,0 +1,72 @@
+"""The search for a recipe: what is changed, and what a row says."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from depth_prune_ros.bags.street import Street
+from depth_prune_ros.bags.street import street_to_bag
+from depth_prune_ros.offline.config import TrainConfig
+import pytest
+import recipe
+import yaml
+
+PLAN = {
+    'seeds': [3, 4],
+    'base': {
+        'imagenet': False,
+        'height': 32,
+        'width': 64,
+        'steps': 2,
+        'batch': 1,
+        'validate_every': 1,
+        'bf16': False,
+        'channels_last': True,
+        'tensorboard': False,
+        'losses': {'depth': 0.5, 'photometric': 0.25},
+        'shares': {'street*': 0.5},
+    },
+    'changes': {'plain': {'shares': {}, 'losses.depth': 2.0}, 'slow': {'learning_rate': 1e-5}},
+}
+
+
+def test_one_thing_is_changed_at_a_time(tmp_path: Path) -> None:
+    (tmp_path / 'tiny.yaml').write_text(yaml.safe_dump(PLAN))
+    runs = recipe.planned(tmp_path / 'tiny.yaml')
+    assert [run.name for run in runs] == [
+        f'tiny-{name}-{seed}' for name in ('base', 'plain', 'slow') for seed in (3, 4)
+    ]
+    base = {**PLAN['base'], 'seed': 4}
+    assert runs[1].values == base
+    losses = {'depth': 2.0, 'photometric': 0.25}
+    assert runs[3].values == {**base, 'shares': {}, 'losses': losses}
+    assert runs[5].values == {**base, 'learning_rate': 1e-5}
+    assert runs[1].values['losses'] == {'depth': 0.5, 'photometric': 0.25}
+
+
+def test_a_row_says_what_came_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'cache'))
+    monkeypatch.setattr(recipe, 'RESULTS', tmp_path / 'results')
+    (tmp_path / 'tiny.yaml').write_text(yaml.safe_dump(PLAN))
+    bags = []
+    for name, seed in (('kitti', 1), ('street101', 2), ('judged', 3)):
+        bags.append(tmp_path / name)
+        street_to_bag(bags[-1], Street(seed=seed, frames=2, width=96, height=48))
+    runs = recipe.planned(tmp_path / 'tiny.yaml')
+    both = {'kitti': 2, 'street101': 2}
+    for run, shares, trained_on in (
+        (runs[1], {'street*': 0.5}, both),
+        (runs[3], {}, {'kitti': 2}),
+    ):
+        recipe._make(run, bags[:2], bags[2:], tmp_path / 'runs')
+        row = json.loads((tmp_path / 'results' / f'{run.name}.json').read_text())
+        assert (row['run'], row['seed'], row['steps']) == (run.name, 4, 2)
+        assert row['changes'] == run.changes
+        assert row['config']['shares'] == shares
+        assert row['trained_on'] == trained_on
+        assert row['config'] == TrainConfig.model_validate(run.values).model_dump()
+        assert list(row['course']) == ['1', '2']
+        assert row['abs_rel'] == pytest.approx(row['per_drive']['judged'])
+        assert row['course']['2'] == pytest.approx(row['abs_rel'], abs=1e-4)
+    assert not list((tmp_path / 'runs').iterdir())
