@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 Progress = Callable[..., None]
 _EVERY_S = 10.0
 # of the processes that train together, the first one speaks
+_ENDLESS = 10_000
 _SPEAKS = os.environ.get('RANK', '0') == '0'
 
 
@@ -153,7 +154,7 @@ def stoppable() -> Iterator[None]:
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table."""
+    """Print a table; into a file or a pipe as wide as it is, so that nothing is cut off."""
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
@@ -162,4 +163,8 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     for row in rows:
         shown.add_row(*row)
     if _SPEAKS:
-        Console().print(shown)
+        console = Console()
+        if not console.is_terminal:
+            endless = console.options.update(max_width=_ENDLESS)
+            console.width = console.measure(shown, options=endless).maximum
+        console.print(shown)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from depth_prune_ros.cli_terminal import Pace
+from depth_prune_ros.cli_terminal import table
 import pytest
 
 
@@ -28,3 +29,10 @@ def test_lines_come_now_and_then_where_there_is_no_terminal(
         now[0] = float(second)
         pace.write(str(second), last=second == 24)
     assert capsys.readouterr().err.split() == ['0', '11', '22', '24']
+
+
+def test_a_table_in_a_pipe_is_whole(capsys: pytest.CaptureFixture[str]) -> None:
+    long = 'a' * 70, '0.1234 [0.1200, 0.1300]' * 3
+    table(('metric', 'value'), [long])
+    (row,) = [line for line in capsys.readouterr().out.splitlines() if 'aaa' in line]
+    assert row.split() == [long[0], *long[1].split()]

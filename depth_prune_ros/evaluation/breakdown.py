@@ -102,16 +102,14 @@ def compare_results(a: Result, b: Result) -> dict[str, Comparison]:
     ours = {(f.bag, f.index): f for f in a.per_frame}
     pairs = [(ours[f.bag, f.index], f) for f in b.per_frame if (f.bag, f.index) in ours]
     rows = [(figures(x.metrics, x.d1_all), figures(y.metrics, y.d1_all)) for x, y in pairs]
-    keys = (
-        [key for key in rows[0][0] if all(key in x and key in y for x, y in rows)] if rows else []
-    )
+    both = {key: None for x, y in rows for key in x if key in y}
     return {
         key: compare(
-            [x[key] for x, _ in rows],
-            [y[key] for _, y in rows],
+            [x[key] for x, y in rows if key in x and key in y],
+            [y[key] for x, y in rows if key in x and key in y],
             lower_is_better=key not in HIGHER_IS_BETTER,
         )
-        for key in keys
+        for key in both
     }
 
 
@@ -148,14 +146,14 @@ def breakdown_to_json(found: Breakdown) -> dict[str, Any]:
 
 
 def _intervals(result: Result) -> dict[str, Interval]:
+    """Return the mean of every figure over the frames that have it."""
     rows = [figures(f.metrics, f.d1_all) for f in result.per_frame]
-    keys = _shared_keys(rows)
-    found = bootstrap_means(np.array([[row[key] for key in keys] for row in rows]))
-    return dict(zip(keys, found, strict=True))
-
-
-def _shared_keys(rows: Sequence[dict[str, float]]) -> list[str]:
-    return [key for key in rows[0] if all(key in row for row in rows)] if rows else []
+    keys = list({key: None for row in rows for key in row})
+    found = bootstrap_ratios(
+        np.array([[row.get(key, 0.0) for key in keys] for row in rows]),
+        np.array([[float(key in row) for key in keys] for row in rows]),
+    )
+    return {key: one for key, one in zip(keys, found, strict=True) if one is not None}
 
 
 def _parts(names: Sequence[str], frames: Sequence[Sequence[Sums]]) -> tuple[PartError, ...]:

@@ -103,7 +103,9 @@ def summary_csv(results: Sequence[Result]) -> str:
 
 def frames_csv(results: Sequence[Result]) -> str:
     """Return a row a judged frame and result."""
-    keys = [key for key in _METRICS if key != 'd1_all' or any(r.d1_all for r in results)]
+    keys = [
+        key for key in _METRICS if key != 'd1_all' or any(r.d1_all is not None for r in results)
+    ]
     head = ('model', 'bag', 'index', 'stamp_ns', 'pixels', *keys, 'median_ratio', 'flicker')
     rows: list[Sequence[object]] = [head]
     for result in results:

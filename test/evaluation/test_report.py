@@ -176,6 +176,22 @@ def test_csv_has_the_json_s_figures(judged: Judgement) -> None:
     assert frames[1]['stamp_ns'] == str(stamp_of(1))
 
 
+def test_d1_all_of_frames_that_have_one(judged: Judgement) -> None:
+    """Of three frames two are stereo, and right: 0 % everywhere, and no cell for the third."""
+    mono, *stereo = judged[0][0].per_frame
+    frames = (mono, *(replace(f, d1_all=0.0) for f in stereo))
+    result = replace(judged[0][0], per_frame=frames, d1_all=0.0)
+    worse = replace(result, per_frame=(mono, *(replace(f, d1_all=50.0) for f in stereo)))
+    rows = list(csv.DictReader(io.StringIO(frames_csv([result]))))
+    assert [row['d1_all'] for row in rows] == ['', '0.0', '0.0']
+    assert results_to_json([result])['metrics']['d1_all'] == 0
+    (row,) = [r for r in summary([result, worse]).rows if r[0] == 'D1-all (%)']
+    assert row[1:3] == ('0.00 [0.00, 0.00]', '50.00 [50.00, 50.00]')
+    assert row[3].startswith('+50.00 [+50.00, +50.00] no difference')
+    found = csv.DictReader(io.StringIO(summary_csv([result])))
+    assert [r['value'] for r in found if r['figure'] == 'd1_all'] == ['0.0']
+
+
 def test_page_needs_no_network(judged: Judgement, tmp_path: Path) -> None:
     text = write_report(tmp_path, *judged).read_text(encoding='utf-8')
     assert not re.search(r'https?://|<script|<link|@import|url\(', text)
