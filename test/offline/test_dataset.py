@@ -189,10 +189,7 @@ def test_light_changes_what_the_network_is_shown_and_no_target() -> None:
     torch.testing.assert_close(plain.image, plain.left, rtol=0, atol=0)
     each = ({'colour': 1}, {'grey': 1}, {'blur': 1}, {'noise': 1})
     for changes in (*each, {name: 1 for change in each for name in change}):
-        augment = AugmentConfig.model_validate(
-            {'flip': 0, 'colour': 0, 'grey': 0, 'crop': 1, **changes}
-        )
-        batch = _batch(_plane(), augment)
+        batch = _batch(_plane(), AugmentConfig.model_validate({**dict(NONE), **changes}))
         for found, wanted in ((batch.left, plain.left), (batch.right, plain.right)):
             torch.testing.assert_close(found, wanted, rtol=0, atol=0)
         assert (batch.image - plain.left).abs().mean() > 0.005
@@ -223,23 +220,19 @@ def test_blur_and_noise_by_hand() -> None:
     """A Gaussian of 0.5 to 1.5 pixels over an impulse; noise of up to 0.05 on every channel."""
     black = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
     black[HEIGHT // 2, WIDTH // 2] = 255
-    impulse = replace(_plane(), left=black)
-    sharp = {'flip': 0, 'colour': 0, 'grey': 0, 'crop': 1}
-    deviations = []
-    for number in range(20):
-        shown = _batch(impulse, AugmentConfig(**sharp, blur=1), number).image[0, 0]
-        assert float(shown.sum()) == pytest.approx(1, abs=0.02)
-        away = torch.arange(WIDTH) - WIDTH // 2
-        deviations.append(float((shown.sum(0) * away**2).sum().sqrt()))
-    assert 0.3 < min(deviations) < 0.8 < max(deviations) < 1.6
+    blur, noise = (NONE.model_copy(update={name: 1}) for name in ('blur', 'noise'))
     plain = _batch(_plane()).left
     inside = (plain > 0.2) & (plain < 0.8)
-    grains = []
+    away = torch.arange(WIDTH) - WIDTH // 2
+    deviations, grains = [], []
     for number in range(20):
-        shown = _batch(_plane(), AugmentConfig(**sharp, noise=1), number).image
-        grain = (shown - plain)[inside]
-        assert abs(float(grain.mean())) < 0.1 * float(grain.std()) + 1e-4
-        grains.append(float(grain.std()))
+        shown = _batch(replace(_plane(), left=black), blur, number).image[0, 0]
+        assert float(shown.sum()) == pytest.approx(1, abs=0.02)
+        deviations.append(float((shown.sum(0) * away**2).sum().sqrt()))
+        noisy = _batch(_plane(), noise, number).image
+        grains.append(float((noisy - plain)[inside].std()))
+        assert abs(float((noisy - plain)[inside].mean())) < 0.1 * grains[-1] + 1e-4
+    assert 0.3 < min(deviations) < 0.8 < max(deviations) < 1.6
     assert 0 < min(grains) < 0.02 < 0.03 < max(grains) < 0.055
 
 

@@ -218,15 +218,9 @@ def _made_up(network: Prunable) -> Timing:
     return Timing((whole, whole), (layers, layers))
 
 
-def test_pruning_to_a_latency(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
-    monkeypatch.setattr(latency_table, 'export_model', lambda network, *_: network)
-    monkeypatch.setattr(latency_table, 'time_model', _made_up)
-    latency_table.cached_table(MOBILENET, lambda *_: None, networks=4, rounds=1)
-    bag = tmp_path / 'street'
-    street_to_bag(bag, Street(seed=1, frames=2, width=96, height=48))
+def _tiny_config() -> TrainConfig:
     prune = {'ramp': 0.5, 'every': 1, 'warmup': 0, 'multiple': 8, 'threads': 1}
-    config = TrainConfig.model_validate(
+    return TrainConfig.model_validate(
         {
             'imagenet': False,
             'height': 32,
@@ -238,6 +232,16 @@ def test_pruning_to_a_latency(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
             'prune': {**prune, 'latency_table': str(MOBILENET.file())},
         }
     )
+
+
+def test_pruning_to_a_latency(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
+    monkeypatch.setattr(latency_table, 'export_model', lambda network, *_: network)
+    monkeypatch.setattr(latency_table, 'time_model', _made_up)
+    latency_table.cached_table(MOBILENET, lambda *_: None, networks=4, rounds=1)
+    bag = tmp_path / 'street'
+    street_to_bag(bag, Street(seed=1, frames=2, width=96, height=48))
+    config = _tiny_config()
     data = stages.read_data([bag], [], config, lambda *_: None)
     dense = stages.train(config, data, tmp_path / 'dense', lambda _: None)
     last = stages.prune(
