@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 import hashlib
 import math
 from pathlib import Path
@@ -41,11 +42,22 @@ _LEVELS = (
 class DepthEngine:
     """A loaded and verified model file."""
 
-    def __init__(self, session: ort.InferenceSession, card: ModelCard, sha256: str) -> None:
-        """Wrap a verified session; use :meth:`load`."""
+    def __init__(
+        self,
+        session: ort.InferenceSession,
+        card: ModelCard,
+        sha256: str,
+        left_out: Mapping[str, str],
+    ) -> None:
+        """
+        Wrap a verified session; use :meth:`load`.
+
+        :param left_out: the providers that auto tried in vain, and why each does not work
+        """
         self._session = session
         self.card = card
         self.sha256 = sha256
+        self.left_out = left_out
         self.provider: str = session.get_providers()[0]
         self._input: str = session.get_inputs()[0].name
 
@@ -72,28 +84,23 @@ class DepthEngine:
         :raises ConfigError: a provider that this onnxruntime does not have or cannot start
         """
         path = Path(path)
-        digest = _digest(path)
+        # Read once: the digest is of the very bytes that run, whatever becomes of the file.
+        model = _read(path)
+        digest = hashlib.sha256(model).hexdigest()
         if sha256 and digest != sha256.lower():
             msg = f'{path}: expected sha256 {sha256.lower()}, found {digest}; fetch the file again'
             raise ModelError(msg)
-        session = _first_session(path, threads, provider)
-        text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
-        if text is None:
-            msg = (
-                f'{path}: expected a model card in the metadata ({METADATA_KEY}), found none; '
-                'make the file with: depth-prune export'
-            )
-            raise ModelError(msg)
         try:
-            card = ModelCard.from_json(text)
+            session, left_out = _first_session(model, threads, provider)
+            card = _card_of(session)
             _check_meaning(card)
+            _check_signature(session, card)
         except ModelError as error:
             msg = f'{path}: {error}'
             raise ModelError(msg) from error
-        _check_signature(path, session, card)
         if session.get_providers()[0] == PROVIDERS['cpu'] and not repeatable:
-            session = _faster(session, _session(path, threads, _LEVELS[1]))
-        return cls(session, card, digest)
+            session = _faster(session, _session(model, threads, _LEVELS[1]))
+        return cls(session, card, digest, left_out)
 
     def disparity(self, image: Bytes) -> Float:
         """
@@ -126,8 +133,23 @@ class DepthEngine:
         return depth_from_disparity(self.disparity(image), self.card.baseline_m, scale)
 
 
-def _first_session(path: Path, threads: int, provider: str) -> ort.InferenceSession:
-    """Make a session of the provider asked for, or of the first that works where it is auto."""
+def sha256_of(path: Path) -> str:
+    """
+    Return the hex digest of a model file, as :attr:`DepthEngine.sha256` has it.
+
+    :raises ModelError: missing, or not to be read
+    """
+    return hashlib.sha256(_read(path)).hexdigest()
+
+
+def _first_session(
+    model: bytes, threads: int, provider: str
+) -> tuple[ort.InferenceSession, dict[str, str]]:
+    """
+    Make a session of the provider asked for, or of the first that works where it is auto.
+
+    :return: the session, and why each provider tried before does not work
+    """
     available = [name for name, full in PROVIDERS.items() if full in ort.get_available_providers()]
     if provider != AUTO and provider not in available:
         msg = (
@@ -135,21 +157,34 @@ def _first_session(path: Path, threads: int, provider: str) -> ort.InferenceSess
             f'{provider}; install the onnxruntime package that has it, or take another'
         )
         raise ConfigError(msg)
+    left_out: dict[str, str] = {}
     for name in available if provider == AUTO else [provider]:
-        session = _session(path, threads, _LEVELS[0], PROVIDERS[name])
+        try:
+            session = _session(model, threads, _LEVELS[0], PROVIDERS[name])
+        except ConfigError as error:
+            left_out[name] = str(error)
+            continue
         # Without a provider's libraries onnxruntime leaves it out, with a log line alone.
         if session.get_providers()[0] == PROVIDERS[name]:
-            return session
-    msg = f'provider: expected {provider} to start, found that it does not; see the log above'
+            return session, left_out
+        left_out[name] = 'onnxruntime leaves it out, see the log above'
+    found = '; '.join(f'{name}: {reason}' for name, reason in left_out.items())
+    msg = f'provider: expected {provider} to start, found {found}'
     raise ConfigError(msg)
 
 
 def _session(
-    path: Path,
+    model: bytes,
     threads: int,
     level: ort.GraphOptimizationLevel,
     provider: str = PROVIDERS['cpu'],
 ) -> ort.InferenceSession:
+    """
+    Make a session.
+
+    :raises ModelError: the cpu does not run the model either
+    :raises ConfigError: the provider does not work; the reason alone
+    """
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
@@ -157,10 +192,14 @@ def _session(
     providers = list(dict.fromkeys([provider, PROVIDERS['cpu']]))
     try:
         return ort.InferenceSession(
-            str(path), sess_options=options, providers=providers, enable_fallback=0
+            model, sess_options=options, providers=providers, enable_fallback=0
         )
     except Exception as error:  # onnxruntime's errors share no public base
-        msg = f'{path}: expected an ONNX model, found: {str(error).splitlines()[0]}'
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        if provider != PROVIDERS['cpu']:
+            _session(model, threads, level)
+            raise ConfigError(reason) from error
+        msg = f'expected an ONNX model, found: {reason}'
         raise ModelError(msg) from error
 
 
@@ -180,12 +219,23 @@ def _seconds(session: ort.InferenceSession) -> float:
     return min(found[1:])
 
 
-def _digest(path: Path) -> str:
+def _read(path: Path) -> bytes:
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        return path.read_bytes()
     except OSError as error:
         msg = f'{path}: expected a model file, found: {error.strerror}'
         raise ModelError(msg) from error
+
+
+def _card_of(session: ort.InferenceSession) -> ModelCard:
+    text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
+    if text is None:
+        msg = (
+            f'expected a model card in the metadata ({METADATA_KEY}), found none; '
+            'make the file with: depth-prune export'
+        )
+        raise ModelError(msg)
+    return ModelCard.from_json(text)
 
 
 def _check_meaning(card: ModelCard) -> None:
@@ -201,7 +251,7 @@ def _check_meaning(card: ModelCard) -> None:
             raise ModelError(msg)
 
 
-def _check_signature(path: Path, session: ort.InferenceSession, card: ModelCard) -> None:
+def _check_signature(session: ort.InferenceSession, card: ModelCard) -> None:
     """Compare the graph's input and output with the card."""
     height, width = card.input_height, card.input_width
     expected = (
@@ -211,5 +261,5 @@ def _check_signature(path: Path, session: ort.InferenceSession, card: ModelCard)
     for role, found, kind, shape in expected:
         if len(found) != 1 or found[0].type != kind or list(found[0].shape) != shape:
             seen = ', '.join(f'{f.type} {f.shape}' for f in found)
-            msg = f'{path}: expected one {role} {kind} {shape} as in the card, found {seen}'
+            msg = f'expected one {role} {kind} {shape} as in the card, found {seen}'
             raise ModelError(msg)

@@ -96,8 +96,7 @@ def calibration_of(info: CameraInfo) -> Calibration:
     """
     Read a CameraInfo.
 
-    :return: the camera of the region of interest in full resolution: binning divides focal
-        length and width alike, so resizing to the image's size works it in
+    :return: the camera of the images that go with it: its region of interest, binned
     :raises CameraError: the camera is not calibrated
     """
     roi = info.roi
@@ -114,14 +113,10 @@ def calibration_of(info: CameraInfo) -> Calibration:
         distortion_model=info.distortion_model,
     )
     _check(whole)
-    return whole.cropped(part)
-
-
-def image_size(info: CameraInfo) -> tuple[int, int]:
-    """Return width and height of the images that go with a CameraInfo."""
-    roi = info.roi
-    wide, high = (roi.width, roi.height) if roi.width and roi.height else (info.width, info.height)
-    return wide // max(1, info.binning_x), high // max(1, info.binning_y)
+    width, height = part.width // max(1, info.binning_x), part.height // max(1, info.binning_y)
+    camera = whole.cropped(part).resized(width, height)
+    _check(camera)
+    return camera
 
 
 def assumed_calibration(width: int, height: int, fx_over_width: float) -> Calibration:

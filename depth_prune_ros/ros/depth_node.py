@@ -92,14 +92,15 @@ def main() -> int:
 
 def _arguments() -> list[str]:
     """Return the process's arguments; without a log folder that can be written, no log files."""
-    home = Path(os.environ.get('ROS_HOME') or Path.home() / '.ros')
-    folder = Path(os.environ.get('ROS_LOG_DIR') or home / 'log')
+    home = os.environ.get('ROS_HOME') or '~/.ros'
+    named = os.environ.get('ROS_LOG_DIR') or f'{home}/log'
     try:
+        folder = Path(named).expanduser()
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             return sys.argv
-    except OSError as error:
-        sys.stderr.write(f'{folder}: expected a log folder to write to: {error}; no log files\n')
+    except (OSError, RuntimeError) as error:  # RuntimeError: nobody's home
+        sys.stderr.write(f'{named}: expected a log folder to write to: {error}; no log files\n')
         return [*sys.argv, '--ros-args', '--disable-external-lib-logs']
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections import deque
+from collections.abc import Callable
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
@@ -80,11 +81,12 @@ class Statistics:
             self._mismatches[topic] = policy
             return news
 
-    def status(self, seconds: float) -> DiagnosticStatus:
+    def status(self, seconds: float, lasts: Callable[[str], bool]) -> DiagnosticStatus:
         """
         Sum up.
 
         :param seconds: since the last sum
+        :param lasts: whether the topic of a mismatch still has one
         :return: warns of a QoS mismatch, of images dropped by errors and of silence
         """
         with self._lock:
@@ -95,9 +97,11 @@ class Statistics:
             dropped = {cause: self._dropped[cause] for cause in Drop}
             mismatches = dict(self._mismatches)
         status = DiagnosticStatus(level=DiagnosticStatus.OK, message='active')
-        quality = ', '.join(f'{topic}: {policy}' for topic, policy in mismatches.items())
+        quality = ', '.join(
+            f'{topic}: {mismatches[topic]}' for topic in mismatches if lasts(topic)
+        )
         warnings = {
-            f'incompatible QoS ({quality})': bool(mismatches),
+            f'incompatible QoS ({quality})': bool(quality),
             f'{failed} images dropped by errors: {self.last_error}': failed > 0,
             'no images': not came,
         }

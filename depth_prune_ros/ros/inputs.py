@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+from typing import Any
 from typing import TypeAlias
 
 from depth_prune_ros.core.errors import ImageError
@@ -35,14 +37,24 @@ def read_image(message: CameraImage) -> Bytes:
     return _by_cv_bridge(message)
 
 
-def _by_cv_bridge(message: Image) -> Bytes:
+@lru_cache(maxsize=1)
+def find_cv_bridge() -> Any:
+    """Return a CvBridge, None where it does not import; Python would search for it each time."""
     # Only now: beside a numpy it was not built for cv_bridge fails in ways of its own.
     try:
         from cv_bridge import CvBridge
+
+        return CvBridge()
     except Exception:
+        return None
+
+
+def _by_cv_bridge(message: Image) -> Bytes:
+    bridge = find_cv_bridge()
+    if bridge is None:
         return image_to_rgb(message)  # raises, and names the encodings that work
     try:
-        return np.asarray(CvBridge().imgmsg_to_cv2(message, 'rgb8'), np.uint8)
+        return np.asarray(bridge.imgmsg_to_cv2(message, 'rgb8'), np.uint8)
     except Exception as error:  # CvBridgeError, cv2.error, TypeError
         text = f'expected an image that cv_bridge reads, found {message.encoding!r}: {error}'
         raise ImageError(text) from error

@@ -8,6 +8,7 @@ import time
 from typing import Any
 
 from depth_prune_ros.core.engine import DepthEngine
+from depth_prune_ros.core.engine import sha256_of
 from depth_prune_ros.core.errors import ConfigError
 from depth_prune_ros.core.errors import DepthPruneError
 from depth_prune_ros.core.models import default_model
@@ -19,6 +20,7 @@ from depth_prune_ros.ros.parameters import declare_parameters
 from depth_prune_ros.ros.parameters import DepthParameters
 from depth_prune_ros.ros.parameters import read_parameters
 from depth_prune_ros.ros.processor import Processor
+from depth_prune_ros.ros.quality import incompatible
 from depth_prune_ros.ros.quality import input_options
 from depth_prune_ros.ros.quality import input_profile
 from diagnostic_msgs.msg import DiagnosticArray
@@ -81,7 +83,7 @@ class DepthNode(LifecycleNode):
         return super().on_configure(state)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Load another model if the parameters name one, start the thread, then listen."""
+        """Load the model if another is named or the file changed, start the thread, listen."""
         if not self._attempt(self._activate):
             self._stop()
             return Failure
@@ -149,11 +151,14 @@ class DepthNode(LifecycleNode):
         self.get_logger().info(f'active: {self._inputs[1].topic_name} -> depth')
 
     def _load(self) -> None:
-        """Load the model the parameters name, unless it is the one at hand."""
-        if self._engine is not None and self._loaded == self._settings.of_the_model:
+        """Load the model the parameters name, unless it is the one at hand, and the same file."""
+        path = model_file(self._settings)
+        if self._loaded == (*self._settings.of_the_model, sha256_of(path)):
             return
-        engine = load_engine(self._settings)
-        self._engine, self._loaded = engine, self._settings.of_the_model
+        engine = load_engine(path, self._settings)
+        self._engine, self._loaded = engine, (*self._settings.of_the_model, engine.sha256)
+        for provider, reason in engine.left_out.items():
+            self.get_logger().warning(f'provider auto leaves out {provider}: {reason}')
         card = engine.card
         self.get_logger().info(
             f'{card.name}: {card.parameters} parameters, {card.input_width}x{card.input_height}, '
@@ -199,7 +204,9 @@ class DepthNode(LifecycleNode):
     def _report(self) -> None:
         """Say on /diagnostics how the node does."""
         now_s = time.monotonic()
-        status = self._statistics.status(now_s - self._reported_s)
+        status = self._statistics.status(
+            now_s - self._reported_s, lambda topic: incompatible(self, topic)
+        )
         self._reported_s = now_s
         status.name = f'{self.get_name()}: depth'
         if self._processor is None:
@@ -216,15 +223,24 @@ class DepthNode(LifecycleNode):
         self._diagnostics.publish(message)
 
 
-def load_engine(parameters: DepthParameters) -> DepthEngine:
+def model_file(parameters: DepthParameters) -> Path:
     """
-    Load the model the parameters name and run it once, so that the first image is not slow.
+    Return the model file the parameters name.
 
-    :raises ModelError: as DepthEngine.load, or no shipped model where none is named
+    :raises ModelError: no shipped model where none is named
+    """
+    return Path(parameters.model) if parameters.model else default_model()
+
+
+def load_engine(path: Path, parameters: DepthParameters) -> DepthEngine:
+    """
+    Load a model as the parameters say and run it once, so that the first image is not slow.
+
+    :raises ModelError: as DepthEngine.load
     :raises ConfigError: as DepthEngine.load
     """
     engine = DepthEngine.load(
-        Path(parameters.model) if parameters.model else default_model(),
+        path,
         threads=parameters.threads,
         sha256=parameters.model_sha256.strip(),
         provider=parameters.provider,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Collection
 from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import Field
@@ -145,7 +146,9 @@ def read_parameters(node: Node) -> DepthParameters:
 
     :raises ConfigError: a word that is none of those allowed, or min_depth not below max_depth
     """
-    return _read(node, {})
+    parameters = _read(node, {})
+    _check(parameters, [item.name for item in fields(DepthParameters)])
+    return parameters
 
 
 def _override(node: Node, item: Field[Any]) -> Any:
@@ -174,30 +177,42 @@ def _typed(item: Field[Any], value: Any) -> Any:
 def _read(node: Node, changes: Mapping[str, Any]) -> DepthParameters:
     names = [item.name for item in fields(DepthParameters)]
     values = {name: node.get_parameter(name).value for name in names} | dict(changes)
-    parameters = DepthParameters(**values)
+    return DepthParameters(**values)
+
+
+def _check(parameters: DepthParameters, names: Collection[str]) -> None:
+    """
+    Check some of the parameters.
+
+    :raises ConfigError: as :func:`read_parameters`
+    """
     for item in fields(DepthParameters):
-        allowed = item.metadata['allowed']
-        if isinstance(item.default, str) and allowed and values[item.name] not in allowed:
-            words = ' or '.join(allowed)
-            msg = f'parameter {item.name}: expected {words}, found {values[item.name]!r}'
+        allowed, value = item.metadata['allowed'], getattr(parameters, item.name)
+        words = allowed if isinstance(item.default, str) else None
+        if item.name in names and words and value not in words:
+            msg = f'parameter {item.name}: expected {" or ".join(words)}, found {value!r}'
             raise ConfigError(msg)
-    if not parameters.min_depth < parameters.max_depth:
+    low, high = parameters.min_depth, parameters.max_depth
+    if {'min_depth', 'max_depth'} & set(names) and not low < high:
         msg = (
             'parameters min_depth, max_depth: expected min_depth below max_depth, found '
-            f'{parameters.min_depth} and {parameters.max_depth} m'
+            f'{low} and {high} m'
         )
         raise ConfigError(msg)
-    return parameters
 
 
 def _check_changes(
     node: Node, changes: list[Parameter], is_active: Callable[[], bool]
 ) -> SetParametersResult:
-    """Refuse what would not work, or not now; ranges and types are rclpy's own checks."""
+    """
+    Refuse changes that would not work, or not now; ranges and types are rclpy's own checks.
+
+    What does not change is not looked at: several wrong parameters are put right one by one.
+    """
     known = {item.name: item for item in fields(DepthParameters)}
     new = {change.name: change.value for change in changes if change.name in known}
     try:
-        _read(node, new)
+        _check(_read(node, new), new)
         late = [name for name in new if known[name].metadata['when'] is When.INACTIVE]
         if late and is_active():
             msg = f'parameter {late[0]}: expected an inactive node, found it active; deactivate it'

@@ -49,9 +49,12 @@ class RateLimit:
     def __init__(self) -> None:
         """Start with the next image due at once."""
         self._due_s = 0.0
+        self._rate_hz = 0.0
 
     def passes(self, now_s: float, rate_hz: float) -> bool:
         """Tell whether an image that came now goes on; a rate of 0 lets all through."""
+        if rate_hz != self._rate_hz:
+            self._rate_hz, self._due_s = rate_hz, 0.0
         if rate_hz <= 0:
             return True
         period_s = 1.0 / rate_hz

@@ -7,12 +7,24 @@ from typing import Any
 
 from rclpy.event_handler import PublisherEventCallbacks
 from rclpy.event_handler import SubscriptionEventCallbacks
+from rclpy.node import Node
+from rclpy.qos import qos_check_compatible
 from rclpy.qos import qos_policy_name_from_kind
+from rclpy.qos import QoSCompatibility
+from rclpy.qos import QoSPolicyKind
 from rclpy.qos import QoSProfile
 from rclpy.qos import QoSReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
+from rclpy.topic_endpoint_info import TopicEndpointInfo
 
 Mismatch = Callable[[str, str], None]
+
+OVERRIDABLE = (
+    QoSPolicyKind.HISTORY,
+    QoSPolicyKind.DEPTH,
+    QoSPolicyKind.RELIABILITY,
+    QoSPolicyKind.DURABILITY,
+)
 
 
 def input_profile() -> QoSProfile:
@@ -36,8 +48,27 @@ def output_options(topic: str, mismatch: Mismatch) -> dict[str, Any]:
     return {'event_callbacks': report, **_overridable()}
 
 
+def incompatible(node: Node, topic: str) -> bool:
+    """
+    Tell whether a partner of a topic has, at this moment, a QoS that does not fit the node's.
+
+    The events only ever say that one came.
+    """
+    ours = (node.get_name(), node.get_namespace())
+    return any(
+        qos_check_compatible(writer.qos_profile, reader.qos_profile)[0] == QoSCompatibility.ERROR
+        for writer in node.get_publishers_info_by_topic(topic)
+        for reader in node.get_subscriptions_info_by_topic(topic)
+        if ours in (_owner(writer), _owner(reader))
+    )
+
+
+def _owner(end: TopicEndpointInfo) -> tuple[str, str]:
+    return end.node_name, end.node_namespace
+
+
 def _overridable() -> dict[str, Any]:
-    return {'qos_overriding_options': QoSOverridingOptions.with_default_policies()}
+    return {'qos_overriding_options': QoSOverridingOptions(OVERRIDABLE)}
 
 
 def _reporter(topic: str, mismatch: Mismatch) -> Callable[[Any], None]:

@@ -5,11 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from typing import ClassVar
 
 from depth_prune_ros.core.engine import DepthEngine
+from depth_prune_ros.core.engine import PROVIDERS
+from depth_prune_ros.core.engine import sha256_of
 from depth_prune_ros.core.errors import ConfigError
 from depth_prune_ros.core.errors import ModelError
 import numpy as np
+import onnxruntime as ort
 import pytest
 from tiny_model import CARD
 from tiny_model import HEIGHT
@@ -58,3 +62,98 @@ def test_a_missing_provider_is_an_error_that_names_those_there(
     model = write_tiny_model(tmp_path / 'm.onnx')
     with pytest.raises(ConfigError, match=rf'\(.*cpu\), found {provider}; install'):
         DepthEngine.load(model, provider=provider)
+
+
+class _ElsewhereSession(ort.InferenceSession):
+    """A session as on a computer whose accelerators do not start, or start without their own."""
+
+    tried: ClassVar[list[str]] = []
+    works: ClassVar[str] = ''
+
+    def __init__(self, model: Any, providers: list[str], **options: Any) -> None:
+        self.tried.append(providers[0])
+        self._shown = [name for name in providers if name in (self.works, PROVIDERS['cpu'])]
+        if providers[0] == PROVIDERS['cuda'] != self.works:
+            msg = 'CUDA failure 35: CUDA driver version is insufficient\nat cuda_call.cc:129'
+            raise RuntimeError(msg)
+        super().__init__(model, providers=[PROVIDERS['cpu']], **options)
+
+    def get_providers(self) -> list[str]:
+        return self._shown
+
+
+@pytest.fixture
+def elsewhere(monkeypatch: pytest.MonkeyPatch) -> type[_ElsewhereSession]:
+    """Pretend to have every provider; only the cpu's works, unless the test says so."""
+    monkeypatch.setattr(ort, 'get_available_providers', lambda: list(PROVIDERS.values()))
+    monkeypatch.setattr(ort, 'InferenceSession', _ElsewhereSession)
+    monkeypatch.setattr(_ElsewhereSession, 'tried', [])
+    monkeypatch.setattr(_ElsewhereSession, 'works', '')
+    return _ElsewhereSession
+
+
+def test_auto_goes_on_to_the_next_provider_and_keeps_the_reasons(
+    tmp_path: Path, elsewhere: type[_ElsewhereSession]
+) -> None:
+    model = write_tiny_model(tmp_path / 'm.onnx')
+    engine = DepthEngine.load(model, provider='auto', repeatable=True)
+    assert engine.provider == 'CPUExecutionProvider'
+    assert list(engine.left_out) == ['tensorrt', 'cuda', 'openvino']
+    assert engine.left_out['cuda'] == 'CUDA failure 35: CUDA driver version is insufficient'
+    assert engine.left_out['openvino'].startswith('onnxruntime leaves it out')
+    # The cpu once more: the model is sound, so it is CUDA's failure.
+    assert elsewhere.tried == [
+        *(PROVIDERS[name] for name in ('tensorrt', 'cuda', 'cpu', 'openvino', 'cpu')),
+    ]
+
+
+def test_auto_ends_with_the_first_provider_that_works(
+    tmp_path: Path, elsewhere: type[_ElsewhereSession]
+) -> None:
+    elsewhere.works = PROVIDERS['cuda']
+    engine = DepthEngine.load(write_tiny_model(tmp_path / 'm.onnx'), provider='auto')
+    assert engine.provider == PROVIDERS['cuda']
+    assert list(engine.left_out) == ['tensorrt']
+    assert elsewhere.tried == [PROVIDERS['tensorrt'], PROVIDERS['cuda']]
+
+
+@pytest.mark.parametrize(
+    ('provider', 'reason'),
+    [
+        ('cuda', 'expected cuda to start, found cuda: CUDA failure 35'),
+        ('openvino', 'expected openvino to start, found openvino: onnxruntime leaves it out'),
+    ],
+)
+def test_a_provider_that_is_named_and_does_not_start_is_an_error(
+    tmp_path: Path, elsewhere: type[_ElsewhereSession], provider: str, reason: str
+) -> None:
+    model = write_tiny_model(tmp_path / 'm.onnx')
+    with pytest.raises(ConfigError, match=reason):
+        DepthEngine.load(model, provider=provider)
+
+
+@pytest.mark.parametrize('provider', ['cuda', 'auto'])
+def test_a_broken_file_is_not_the_providers_fault(
+    tmp_path: Path, elsewhere: type[_ElsewhereSession], provider: str
+) -> None:
+    (tmp_path / 'm.onnx').write_bytes(b'no model')
+    with pytest.raises(ModelError, match='m.onnx: expected an ONNX model'):
+        DepthEngine.load(tmp_path / 'm.onnx', provider=provider)
+
+
+def test_the_digest_is_of_the_bytes_that_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = write_tiny_model(tmp_path / 'other.onnx', replace(CARD, name='other')).read_bytes()
+    model = write_tiny_model(tmp_path / 'm.onnx')
+    expected = sha256_of(model)
+    plain = Path.read_bytes
+
+    def read_and_exchange(path: Path) -> bytes:
+        found = plain(path)
+        path.write_bytes(other)
+        return found
+
+    monkeypatch.setattr(Path, 'read_bytes', read_and_exchange)
+    engine = DepthEngine.load(model)
+    assert (engine.card.name, engine.sha256) == ('tiny', expected)

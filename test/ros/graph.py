@@ -17,9 +17,11 @@ from lifecycle_msgs.srv import ChangeState
 from lifecycle_msgs.srv import GetState
 import numpy as np
 from numpy.typing import NDArray
+from rcl_interfaces.srv import GetParameters
 from rcl_interfaces.srv import SetParametersAtomically
 from rclpy.node import Node
 from rclpy.parameter import Parameter
+from rclpy.parameter import parameter_value_to_python
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CameraInfo
 from sensor_msgs.msg import Image
@@ -69,6 +71,7 @@ class Graph:
         self._outputs: dict[str, Any] = {}
         self._clients: dict[str, Any] = {}
         self.diagnostics: dict[str, str] = {}
+        self.diagnosed = 0
         self.node.create_subscription(DiagnosticArray, '/diagnostics', self._diagnosed, 10)
 
     def listen(self, *names: str) -> None:
@@ -191,6 +194,12 @@ class Graph:
         assert result.successful == (not result.reason)
         return str(result.reason)
 
+    def parameters(self, *names: str) -> list[Any]:
+        """Return the values of parameters."""
+        request = GetParameters.Request(names=list(names))
+        found = self._call(GetParameters, 'get_parameters', request).values
+        return [parameter_value_to_python(value) for value in found]
+
     def _answered(self, parts: tuple[str, ...], stamps: list[int]) -> bool:
         return any(all((part, stamp) in self._got for part in parts) for stamp in stamps)
 
@@ -218,6 +227,7 @@ class Graph:
 
     def _diagnosed(self, message: DiagnosticArray) -> None:
         (status,) = message.status
+        self.diagnosed += 1
         found = {value.key: value.value for value in status.values}
         self.diagnostics = {
             **found,

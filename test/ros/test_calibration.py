@@ -8,7 +8,6 @@ import cv2
 from depth_prune_ros.core.errors import CameraError
 from depth_prune_ros.ros.calibration import assumed_calibration
 from depth_prune_ros.ros.calibration import calibration_of
-from depth_prune_ros.ros.calibration import image_size
 from depth_prune_ros.ros.calibration import rectify
 from depth_prune_ros.ros.frame import place
 from graph import camera_info
@@ -52,15 +51,21 @@ def test_region_of_interest_and_binning_are_worked_in_and_reset() -> None:
     info.binning_x = info.binning_y = 2
     info.roi.x_offset, info.roi.y_offset, info.roi.width, info.roi.height = 100, 40, 320, 240
     assert calibration_of(info).intrinsics.fx_over_width == 500.0 / 320
-    assert image_size(info) == (160, 120)
-    scaled = calibration_of(info).resized(160, 120).message(Header(frame_id='cam'))
+    scaled = calibration_of(info).message(Header(frame_id='cam'))
     assert (scaled.width, scaled.height, scaled.binning_x, scaled.roi.width) == (160, 120, 0, 0)
     # The sensor's pixel (319, 242) is (219, 202) of the region and half of that when binned.
     expected = [250, 0, 219.5 / 2 - 0.5, 0, 250, 202.5 / 2 - 0.5, 0, 0, 1]
     np.testing.assert_allclose(scaled.k, expected)
     assert scaled.header.frame_id == 'cam'
     camera = calibration_of(scaled).intrinsics
-    assert camera == calibration_of(info).intrinsics.scaled(160, 120)
+    assert camera == calibration_of(info).intrinsics
+
+
+def test_binning_to_nothing_is_refused() -> None:
+    info = camera_info(640, 480, 500.0)
+    info.binning_x = 1000
+    with pytest.raises(CameraError, match='found 0x480'):
+        calibration_of(info)
 
 
 def test_rescaling_keeps_the_distortion_and_moves_the_translation() -> None:

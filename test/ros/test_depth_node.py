@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 import signal
+import time
 from typing import Any
 
 import cv2
 from depth_prune_ros.core.engine import DepthEngine
 from depth_prune_ros.ros.context import wait_until
 from depth_prune_ros.ros.process import NodeProcess
+from depth_prune_ros.ros.processor import LOG_PERIOD_S
 from graph import camera_info
 from graph import Graph
 from graph import image_message
@@ -123,6 +125,26 @@ def test_a_strange_encoding_is_named_and_the_next_image_works(live: Live) -> Non
     image = noise(WIDTH, HEIGHT, seed=3)
     answer = graph.ask(image_message(image), camera_info(WIDTH, HEIGHT, 50.0))
     np.testing.assert_allclose(answer.metres, tiny_depth(image, 50.0 / WIDTH), rtol=1e-4)
+
+
+def test_many_images_of_a_strange_encoding_are_one_line(live: Live) -> None:
+    process, graph = live
+    bad = image_message(noise(WIDTH, HEIGHT))
+    bad.encoding = 'infrared9'
+    begin = time.monotonic()
+    assert graph.insist(bad, lambda: 'infrared9' in process.log)
+    dropped = _dropped_by_errors(graph)
+    while _dropped_by_errors(graph) < dropped + 20:
+        for _ in range(40):
+            graph.send(bad)
+            time.sleep(0.01)
+    periods = (time.monotonic() - begin) / LOG_PERIOD_S
+    assert process.log.count('infrared9') <= 1 + periods
+
+
+def _dropped_by_errors(graph: Graph) -> int:
+    graph.next_diagnostics()
+    return int(graph.diagnostics['dropped: error'])
 
 
 def test_the_process_is_small_and_free_of_torch(live: Live) -> None:

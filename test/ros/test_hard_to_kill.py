@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from collections.abc import Iterator
+from itertools import cycle
 import os
 from pathlib import Path
 import shutil
@@ -129,17 +130,17 @@ def test_a_camera_that_dies_comes_back_and_changes_its_resolution(
         assert process.running
 
 
-def test_sigint_at_any_moment_is_exit_code_0(tiny_model: Path) -> None:
-    random = np.random.default_rng(1)
-    for moment_s in random.uniform(0.0, 2.5, 10 * FACTOR):
+def test_sigint_and_sigterm_at_any_moment_are_exit_code_0(tiny_model: Path) -> None:
+    moments = np.random.default_rng(1).uniform(0.0, 2.5, 10 * FACTOR)
+    for moment_s, number in zip(moments, cycle((signal.SIGINT, signal.SIGTERM))):
         with NodeProcess(['-p', f'model:={tiny_model}'], free_domain()) as process:
             assert wait_until(lambda process=process: _catches_sigterm(process.pid), 60.0)
             time.sleep(moment_s)
             begin = time.monotonic()
-            assert process.stop(signal.SIGINT) == 0, (moment_s, process.log)
+            assert process.stop(number) == 0, (number, moment_s, process.log)
             assert 'Traceback' not in process.log
             # On a computer that does nothing else; elsewhere it says nothing.
-            assert FACTOR == 1 or time.monotonic() - begin < 1.0, moment_s
+            assert FACTOR == 1 or time.monotonic() - begin < 1.0, (number, moment_s)
 
 
 def _catches_sigterm(pid: int) -> bool:

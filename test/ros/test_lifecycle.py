@@ -11,9 +11,12 @@ from subprocess import CompletedProcess
 import sys
 from typing import Any
 
+from depth_prune_ros.core.engine import DepthEngine
 from depth_prune_ros.ros.context import free_domain
+from depth_prune_ros.ros.context import ros_context
 from depth_prune_ros.ros.context import ros_environment
 from depth_prune_ros.ros.context import wait_until
+from depth_prune_ros.ros.node import DepthNode
 from depth_prune_ros.ros.process import NodeProcess
 from graph import camera_info
 from graph import image_message
@@ -21,9 +24,7 @@ from graph import noise
 from lifecycle_msgs.msg import Transition
 import numpy as np
 import pytest
-from rclpy.qos import QoSDurabilityPolicy
-from rclpy.qos import QoSProfile
-from sensor_msgs.msg import Image
+from rclpy.parameter import Parameter
 from tiny_model import CARD
 from tiny_model import HEIGHT
 from tiny_model import tiny_depth
@@ -71,6 +72,51 @@ def test_a_model_is_exchanged_while_inactive_and_a_bad_one_is_not(
         assert 'Traceback' not in process.log
 
 
+def test_a_model_file_that_is_exchanged_in_place_is_loaded_anew(
+    running: Running, tmp_path: Path
+) -> None:
+    model = write_tiny_model(tmp_path / 'model.onnx')
+    sound = write_tiny_model(tmp_path / 'other.onnx', replace(CARD, name='other', baseline_m=1.5))
+    with running(f'model:={model}') as (process, graph):
+        assert graph.change(Transition.TRANSITION_DEACTIVATE)
+        for broken, reason in (
+            (sound.read_bytes()[:-100], 'model.onnx: expected an ONNX model'),
+            (b'', 'model.onnx: expected an ONNX model'),
+            (None, 'model.onnx: expected a model file'),
+        ):
+            model.unlink() if broken is None else model.write_bytes(broken)
+            assert not graph.change(Transition.TRANSITION_ACTIVATE)
+            assert graph.state() == 'inactive'
+            assert reason in process.last_line
+        model.write_bytes(sound.read_bytes())
+        assert graph.change(Transition.TRANSITION_ACTIVATE)
+        assert process.log.count('other: 2 parameters') == 1
+        graph.wait_for(process)
+        image = noise(WIDTH, HEIGHT)
+        metres = graph.ask(image_message(image), INFO).metres
+        np.testing.assert_allclose(metres, 3.0 * tiny_depth(image, 50.0 / WIDTH), rtol=1e-4)
+        assert process.stop() == 0
+        assert 'Traceback' not in process.log
+
+
+def test_what_auto_leaves_out_is_said_once(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    engine = DepthEngine.load(tiny_model)
+    engine.left_out = {'cuda': 'the driver is missing'}
+    monkeypatch.setattr('depth_prune_ros.ros.node.load_engine', lambda *given: engine)
+    with ros_context(free_domain()) as context:
+        model = Parameter('model', value=str(tiny_model))
+        node = DepthNode(context=context, parameter_overrides=[model])
+        node.start()
+        node.trigger_deactivate()
+        node.trigger_activate()
+        node.destroy_node()
+    said = capfd.readouterr().err
+    assert said.count('active: /image -> depth') == 2
+    assert said.count('provider auto leaves out cuda: the driver is missing') == 1
+
+
 def test_cleaning_up_frees_what_deactivating_keeps(running: Running, tiny_model: Path) -> None:
     with running(f'model:={tiny_model}') as (process, graph):
         assert graph.change(Transition.TRANSITION_DEACTIVATE)
@@ -101,16 +147,17 @@ def test_an_override_of_a_wrong_type_leaves_a_node_that_can_be_helped(
         assert 'Traceback' not in process.log
 
 
-def test_a_qos_that_does_not_fit_is_said_once(running: Running, tiny_model: Path) -> None:
-    latched = QoSProfile(depth=1, durability=QoSDurabilityPolicy.TRANSIENT_LOCAL)
-    with running(f'model:={tiny_model}') as (process, graph):
-        for _ in range(2):
-            graph.node.create_subscription(
-                Image, 'depth_node/depth', lambda message: None, latched
-            )
-        assert wait_until(lambda: 'DURABILITY' in graph.diagnostics.get('message', ''), 30.0)
-        assert graph.diagnostics['incompatible QoS'] == '~/depth: DURABILITY'
-        assert process.log.count('found one whose DURABILITY is not') == 1
+def test_overrides_of_words_nobody_knows_are_put_right_one_by_one(
+    running: Running, tiny_model: Path
+) -> None:
+    parameters = (f'model:={tiny_model}', 'fit:=squash', 'output_size:=big')
+    with running(*parameters, until="found 'squash'") as (process, graph):
+        assert not graph.change_parameters(fit='crop')
+        assert not graph.change(Transition.TRANSITION_CONFIGURE)
+        assert "output_size: expected network or input, found 'big'" in process.last_line
+        assert not graph.change_parameters(output_size='input')
+        assert graph.change(Transition.TRANSITION_CONFIGURE)
+        assert process.stop() == 0
 
 
 def _start(command: tuple[str, ...], arguments: tuple[str, ...]) -> CompletedProcess[str]:
@@ -151,3 +198,26 @@ def test_a_log_folder_that_cannot_be_written_is_done_without(
         assert wait_until(lambda: 'active:' in process.log, 60.0), process.log
         assert f'{occupied}: expected a log folder to write to' in process.log
         assert process.stop() == 0
+
+
+@pytest.mark.parametrize(
+    ('variable', 'value', 'folder'),
+    [('ROS_LOG_DIR', '~/logs', 'logs'), ('ROS_HOME', '~/ros', 'ros/log')],
+)
+def test_a_log_folder_in_the_home_folder_is_found(
+    tiny_model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    variable: str,
+    value: str,
+    folder: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv('HOME', str(tmp_path / 'home'))
+    monkeypatch.delenv('ROS_LOG_DIR', raising=False)
+    monkeypatch.setenv(variable, value)
+    with NodeProcess(['-p', f'model:={tiny_model}'], free_domain()) as process:
+        assert wait_until(lambda: 'active:' in process.log, 60.0), process.log
+        assert process.stop() == 0
+    assert list((tmp_path / 'home' / folder).iterdir())
+    assert not (tmp_path / '~').exists()

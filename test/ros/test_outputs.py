@@ -11,6 +11,7 @@ from depth_prune_ros.core.engine import DepthEngine
 from depth_prune_ros.core.images import resize_image
 from depth_prune_ros.ros.calibration import calibration_of
 from depth_prune_ros.ros.calibration import rectify
+from depth_prune_ros.ros.context import wait_until
 from depth_prune_ros.ros.process import NodeProcess
 from graph import camera_info
 from graph import Graph
@@ -149,6 +150,21 @@ def test_a_stretched_image_is_warned_of_once(
             assert process.log.count("is stretched to the network's 64x32") == warnings
 
 
+def test_unequal_binning_is_no_other_aspect_ratio(live: Live, node: Graph) -> None:
+    process, _ = live
+    image = noise(WIDTH, HEIGHT)
+    info = camera_info(4 * WIDTH, 2 * HEIGHT, 200.0)
+    info.binning_x, info.binning_y = 4, 2
+    answer = node.ask(image_message(image), info)
+    np.testing.assert_allclose(answer.metres, tiny_depth(image, 50.0 / WIDTH), rtol=1e-4)
+    assert (answer.info.width, answer.info.binning_x) == (WIDTH, 0)
+    assert 'the image of 64x32: the depth may be out of scale' not in process.log
+    info.binning_y = 1
+    node.ask(image_message(image), info)
+    text = 'camera_info is of 64x64, the image of 64x32: the depth may be out of scale'
+    assert process.log.count(text) == 1
+
+
 def test_a_distorted_camera_is_rectified_or_warned_of(live: Live, node: Graph) -> None:
     process, _ = live
     image = noise(WIDTH, HEIGHT)
@@ -197,6 +213,13 @@ def test_a_rate_limit_drops_the_rest(node: Graph) -> None:
     dropped, inferred = _count(node, 'dropped: rate limit'), _count(node, 'frames inferred')
     assert node.insist(message, lambda: _count(node, 'dropped: rate limit') > dropped + 2)
     assert _count(node, 'frames inferred') <= inferred + 1
+
+
+def test_diagnostics_come_every_second(node: Graph) -> None:
+    node.next_diagnostics()
+    came = node.diagnosed
+    # At 0.1 Hz it would take 30 s.
+    assert wait_until(lambda: node.diagnosed >= came + 3, 20.0)
 
 
 def test_diagnostics_say_what_runs_and_how_fast(live: Live, node: Graph) -> None:

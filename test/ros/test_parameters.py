@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from dataclasses import fields
 from pathlib import Path
+import re
 
 from depth_prune_ros.core.errors import ConfigError
 from depth_prune_ros.ros.context import free_domain
@@ -110,7 +111,23 @@ def test_an_integer_is_a_decimal_number_and_a_wrong_word_is_refused() -> None:
         node.destroy_node()
 
 
-def test_the_file_says_when_a_parameter_may_change() -> None:
+def test_several_wrong_overrides_are_put_right_one_by_one() -> None:
+    wrong = {'fit': 'squash', 'output_size': 'big', 'min_depth': 30.0, 'max_depth': 20.0}
+    with ros_context(free_domain()) as context:
+        overrides = [Parameter(name, value=value) for name, value in wrong.items()]
+        node = rclpy.create_node('wrong', context=context, parameter_overrides=overrides)
+        assert declare_parameters(node) == {}
+        for name, value in {'fit': 'crop', 'max_depth': 80.0, 'output_size': 'input'}.items():
+            with pytest.raises(ConfigError, match='expected'):
+                read_parameters(node)
+            refused = node.set_parameters([Parameter('points_fields', value='uvw')])[0]
+            assert refused.reason == "parameter points_fields: expected xyz or xyzrgb, found 'uvw'"
+            assert node.set_parameters([Parameter(name, value=value)])[0].successful, name
+        assert read_parameters(node).output_size == 'input'
+        node.destroy_node()
+
+
+def test_the_file_says_what_is_allowed_and_when_a_parameter_may_change() -> None:
     words = {When.NEVER: '(fixed)', When.INACTIVE: '(inactive)'}
     text = FILE.read_text().split('ros__parameters:')[1]
     for item in fields(DepthParameters):
@@ -119,5 +136,8 @@ def test_the_file_says_when_a_parameter_may_change() -> None:
         found = [word for word in words.values() if word in comment]
         assert found == ([expected] if expected else []), item.name
         allowed = item.metadata['allowed'] or ()
-        for limit in allowed if not isinstance(item.default, bool) else ():
-            assert f'{limit:g}' if isinstance(limit, float) else str(limit) in comment, item.name
+        if allowed and not isinstance(item.default, str):
+            allowed = (f'{allowed[0]:g} to {allowed[1]:g}',)
+        said = ' '.join(comment.replace('#', ' ').split())
+        for word in allowed:
+            assert re.search(rf'\b{word}\b', said), (item.name, word)
