@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING
 from depth_prune_ros.cli_bag import add_bag_commands
 from depth_prune_ros.cli_bag import telling_findings
 from depth_prune_ros.cli_evaluate import add_evaluation_commands
+from depth_prune_ros.cli_evaluate import GroundTruth
 from depth_prune_ros.cli_evaluate import print_results
+from depth_prune_ros.cli_evaluate import ProtocolName
+from depth_prune_ros.cli_evaluate import Switches
 from depth_prune_ros.cli_offline import add_offline_commands
 from depth_prune_ros.cli_run import add_run_command
 from depth_prune_ros.cli_terminal import bars
@@ -57,7 +60,7 @@ def demo(
 
 @app.command()
 def replay(
-    bag: Annotated[Path, typer.Argument(help='Bag with a camera and ground truth.')],
+    bag: Annotated[Path, typer.Argument(help='Bag with a camera; figures need ground truth.')],
     out: Annotated[Path, typer.Option(help='Folder of the report and the recorded bag.')] = Path(
         'replay_out'
     ),
@@ -69,18 +72,23 @@ def replay(
     clock: Annotated[
         bool, typer.Option('--clock', help="Publish the bag's time; the node goes by it.")
     ] = False,
+    ground_truth: GroundTruth = '',
+    protocol: ProtocolName = 'eigen',
+    switch: Switches = [],  # noqa: B006
 ) -> None:
     """
-    Play a bag to the real depth node over ROS 2, record its depth, and judge it.
+    Play a bag to the real depth node over ROS 2, record its depth, and judge it as evaluate does.
 
     Example: depth-prune replay bags/0002 --rate 0.5 --out replay_out
     """
     from depth_prune_ros.demo import replay_and_judge
+    from depth_prune_ros.demo import Terms
     from depth_prune_ros.ros.play import Playback
 
+    terms = Terms(protocol, tuple(switch), ground_truth)
     with bars() as progress:
         playback = Playback(rate, loop, clock)
-        done = replay_and_judge(bag, out, playback, model=model, progress=progress)
+        done = replay_and_judge(bag, out, playback, model=model, terms=terms, progress=progress)
     _print_demo(done)
 
 

@@ -10,6 +10,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from depth_prune_ros.core.metrics import Protocol
     from depth_prune_ros.evaluation.evaluate import Result
     from depth_prune_ros.ros.play import Playback
 
@@ -17,6 +18,23 @@ Progress = Callable[[str, int, int], None]
 
 STREET_FRAMES = 60
 STREET_SEED = 7
+# What only a model file can be judged with: see topic_predictor.
+MODEL_SWITCHES = ('baseline', 'flip')
+
+
+@dataclass(frozen=True)
+class Terms:
+    """
+    What depth is judged by; the defaults are those of `depth-prune evaluate`.
+
+    :param protocol: name of a protocol of core/metrics.py
+    :param switches: of :data:`depth_prune_ros.core.metrics.SWITCHES`, but those of a model
+    :param ground_truth: see :func:`depth_prune_ros.evaluation.truth.bag_frames`
+    """
+
+    protocol: str = 'eigen'
+    switches: tuple[str, ...] = ()
+    ground_truth: str = ''
 
 
 @dataclass(frozen=True)
@@ -41,7 +59,7 @@ def run_demo(
     Render a street (or take a bag), play it to the depth node, record, compare, report.
 
     :param out: folder for everything; what an earlier demo left there is replaced
-    :param bag: any bag with a camera and ground truth; None renders a street
+    :param bag: any bag with a camera, for figures with ground truth; None renders a street
     :param model: the model file; None takes the shipped one
     :param progress: called with the step's name, done and total
     :raises DepthPruneError: the bag, the model or the node does not do its part
@@ -53,46 +71,80 @@ def run_demo(
 
 
 def replay_and_judge(
-    bag: Path, out: Path, playback: Playback, *, model: Path | None = None, progress: Progress
+    bag: Path,
+    out: Path,
+    playback: Playback,
+    *,
+    model: Path | None = None,
+    terms: Terms | None = None,
+    progress: Progress,
 ) -> DemoResult:
     """
-    Play a bag to the depth node, record its depth, and judge that like `evaluate` does.
+    Play a bag to the depth node, record its depth, and judge that as `evaluate` does.
 
-    The node gets every image reliably; where it is slower than the bag, the newest wins. Of
-    several loops the last one is judged.
+    What cannot be judged is refused before anything is played; a bag without ground truth gets
+    pictures and no figures. Where the node is slower than the bag, the newest image wins. Of
+    several loops the last one is recorded and judged.
 
     :param out: folder of the report and of `recorded`, a bag; what was there is replaced
+    :param terms: by default those of `evaluate`
+    :raises ConfigError: terms that do not exist, or that a recorded topic cannot be judged by
     :raises DepthPruneError: the bag, the model or the node does not do its part
     """
-    from depth_prune_ros.bags.frames import read_frames
     from depth_prune_ros.core.engine import DepthEngine
-    from depth_prune_ros.core.metrics import EIGEN
     from depth_prune_ros.core.models import default_model
-    from depth_prune_ros.evaluation.evaluate import evaluate_depth_topic
-    from depth_prune_ros.evaluation.evaluate import read_depth_topic
     from depth_prune_ros.evaluation.gallery import Gallery
     from depth_prune_ros.evaluation.report import write_report
+    from depth_prune_ros.evaluation.run import evaluate_bags
+    from depth_prune_ros.evaluation.run import Job
     from depth_prune_ros.ros.replay import replay
 
+    terms = terms or Terms()
+    rules = _rules(terms)
     model = default_model() if model is None else model
     card = DepthEngine.load(model).card
+    _check_first_frame(bag, rules, terms.ground_truth)
     recorded = _fresh(out / 'recorded')
     playing = _step(progress, 'playing to the node')
     played = replay(bag, model, recorded, playback=playback, progress=playing)
-    depths = read_depth_topic(recorded, played.depth_topic)
+    job = Job(
+        bags=(bag,),
+        rules=rules,
+        topics=(played.depth_topic,),
+        depth_bag=recorded,
+        ground_truth=terms.ground_truth,
+    )
     gallery = Gallery()
-    judged = evaluate_depth_topic(
-        read_frames(bag), depths, EIGEN, on_frame=gallery, progress=_step(progress, 'judging')
-    )
-    result = replace(
-        judged,
-        latency_ms=dict(played.latency_ms),
-        model=card.as_dict(),
-        frames_in=played.frames_in,
-        frames_out=played.frames_out,
-    )
+    (judged,) = evaluate_bags(job, on_frame=gallery, progress=_step(progress, 'judging'))
+    result = replace(judged, latency_ms=dict(played.latency_ms), model=card.as_dict())
     page = write_report(out, [result], gallery.shots(), f'Depth of {bag.name} by {card.name}')
     return DemoResult(result, page, recorded)
+
+
+def _rules(terms: Terms) -> Protocol:
+    from depth_prune_ros.core.errors import ConfigError
+    from depth_prune_ros.core.metrics import protocol
+    from depth_prune_ros.core.metrics import with_switches
+
+    rules = with_switches(protocol(terms.protocol), terms.switches)
+    for switch in MODEL_SWITCHES:
+        if switch in terms.switches:
+            msg = (
+                f'expected switches for depth that the node published, found {switch!r}, which is '
+                'for a model file; leave it out, or take depth-prune evaluate --model'
+            )
+            raise ConfigError(msg)
+    return rules
+
+
+def _check_first_frame(bag: Path, rules: Protocol, ground_truth: str) -> None:
+    """Raise what judging would raise after the whole bag was played: no camera_info, say."""
+    from depth_prune_ros.evaluation.judging import judge
+    from depth_prune_ros.evaluation.truth import bag_frames
+    import numpy as np
+
+    first = next(bag_frames(bag, ground_truth).read())
+    judge(first, None, np.ones((1, 1), np.float32), 1.0, rules)
 
 
 def _street(out: Path, progress: Progress) -> Path:

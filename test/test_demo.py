@@ -5,16 +5,28 @@ from __future__ import annotations
 from dataclasses import asdict
 import json
 from pathlib import Path
+from typing import Any
+import weakref
 
 from depth_prune_ros import demo
 from depth_prune_ros.bags.frames import read_frames
 from depth_prune_ros.bags.street import Street
 from depth_prune_ros.bags.street import street_to_bag
 from depth_prune_ros.core.engine import DepthEngine
+from depth_prune_ros.core.images import image_to_depth
 from depth_prune_ros.core.metrics import EIGEN
 from depth_prune_ros.core.models import default_model
 from depth_prune_ros.evaluation.evaluate import evaluate_model
 from depth_prune_ros.evaluation.evaluate import read_depth_topic
+from depth_prune_ros.evaluation.evaluate import Result
+from depth_prune_ros.ros.play import ONCE
+from depth_prune_ros.ros.replay import ReplayReport
+from evaluation_scenes import camera_topics
+from evaluation_scenes import depth_stream
+from evaluation_scenes import stamp_of
+from evaluation_scenes import write_bag
+from evaluation_scenes import write_red_model
+import numpy as np
 import pytest
 
 KEYS = {'abs_rel', 'sq_rel', 'rmse', 'rmse_log', 'a1', 'a2', 'a3'}
@@ -71,3 +83,56 @@ def test_the_report_has_what_the_design_says(made: tuple[Path, demo.DemoResult, 
     assert found['model']['network'] == 'mobilenet'
     assert (out / 'strip.png').read_bytes().startswith(b'\x89PNG')
     assert '<img' in done.page.read_text()
+
+
+@pytest.fixture
+def judged_recording(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Result, int]:
+    """
+    Judge what a node would have recorded: 12 m everywhere.
+
+    :return: the result, and how many recorded images were in memory at the same time
+    """
+    stamps = [stamp_of(i) for i in range(60)]
+    topics = {**camera_topics(stamps), '/left/depth': depth_stream(stamps, 10)}
+    bag = write_bag(tmp_path / 'bag', topics)
+
+    def play(bag: Path, model: Path, out_bag: Path, **_: Any) -> ReplayReport:
+        write_bag(out_bag, {'/depth': depth_stream(stamps, 12)})
+        return ReplayReport(60, 60, {'p50': 1.0, 'p99': 2.0}, '/depth', '/info', out_bag)
+
+    alive: weakref.WeakSet[_Watched] = weakref.WeakSet()
+    most = 0
+
+    def watched(message: Any) -> Any:
+        nonlocal most
+        alive.add(image := image_to_depth(message).view(_Watched))
+        most = max(most, len(alive))
+        return image
+
+    monkeypatch.setattr('depth_prune_ros.ros.replay.replay', play)
+    monkeypatch.setattr('depth_prune_ros.evaluation.predictions.image_to_depth', watched)
+    done = demo.replay_and_judge(
+        bag,
+        tmp_path / 'out',
+        ONCE,
+        model=write_red_model(tmp_path / 'red.onnx'),
+        progress=lambda *_: None,
+    )
+    return done.result, most
+
+
+class _Watched(np.ndarray[Any, Any]):
+    """An image that can be in a set."""
+
+    __hash__ = object.__hash__
+
+
+def test_the_recorded_depth_is_read_along_with_the_frames(
+    judged_recording: tuple[Result, int],
+) -> None:
+    result, most = judged_recording
+    assert (result.frames, result.frames_in, result.frames_out) == (60, 60, 60)
+    assert 0 < most < 30
+    assert result.metrics.abs_rel == pytest.approx(0.2, abs=1e-5)
+    assert result.latency_ms == {'p50': 1.0, 'p99': 2.0}
+    assert result.model['name'] == 'red'

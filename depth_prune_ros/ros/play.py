@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from dataclasses import field
 import importlib
 from itertools import islice
+import math
 from pathlib import Path
 import struct
 import threading
@@ -25,7 +26,9 @@ import rclpy
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.qos import QoSDurabilityPolicy
+from rclpy.qos import QoSHistoryPolicy
 from rclpy.qos import QoSProfile
+from rclpy.qos import QoSReliabilityPolicy
 from rclpy.time import Time
 from rosbags.highlevel import AnyReader
 from rosbags.interfaces import Connection
@@ -97,6 +100,7 @@ class Player:
         self._publishers: dict[str, Publisher] = {}
         self._connections: list[Connection] = []
         self._has_header: dict[str, bool] = {}
+        self._last_loop_ns = math.inf
         for connection in reader.connections:
             if topics is None or connection.topic in topics:
                 self._add(node, connection, (remap or {}).get(connection.topic))
@@ -108,6 +112,10 @@ class Player:
     def matched(self, topics: Sequence[str]) -> bool:
         """Tell whether every one of these topics has a subscriber."""
         return all(self._publishers[topic].get_subscription_count() for topic in topics)
+
+    def in_last_loop(self, topic: str, stamp_ns: int) -> bool:
+        """Tell whether the last loop has published the message of this stamp already."""
+        return self.report.published_ns[topic].get(stamp_ns, -1) >= self._last_loop_ns
 
     def play(
         self,
@@ -129,8 +137,10 @@ class Player:
         self._announce_cameras()
         total = playback.loops * sum(connection.msgcount for connection in self._connections)
         done = 0
-        for _ in range(playback.loops):
+        for loop in range(playback.loops):
             first_ns, begin = None, time.monotonic()
+            if loop == playback.loops - 1:
+                self._last_loop_ns = time.time_ns()
             for connection, stamp_ns, raw in self._messages(self._connections):
                 first_ns = stamp_ns if first_ns is None else first_ns
                 due = begin + (stamp_ns - first_ns) * 1e-9 / playback.rate
@@ -155,7 +165,7 @@ class Player:
             return
         self._connections.append(connection)
         if connection.topic not in self._publishers:
-            qos = _quality(connection)
+            qos = recorded_quality(connection)
             name = topic or '/' + connection.topic.lstrip('/')
             self._publishers[connection.topic] = node.create_publisher(kind, name, qos)
         first_field = next(iter(kind.get_fields_and_field_types().values()), '')
@@ -246,18 +256,23 @@ def header_stamp_ns(cdr: bytes) -> int:
     return int(seconds) * 1_000_000_000 + int(nanoseconds)
 
 
-def _quality(connection: Connection) -> QoSProfile:
+def recorded_quality(connection: Connection) -> QoSProfile:
     """
-    Return the quality of service that the bag's publishers offered, but always reliable.
+    Return the quality of service that the bag's publishers offered, as one publisher's.
 
-    A reliable publisher serves reliable and best effort subscribers alike.
+    Of several the one that serves most subscribers counts: best effort only where all of them
+    were, transient local and keep all where one of them was, else the deepest queue. What the bag
+    does not say is reliable, volatile and keeps the last 10.
     """
     offered = getattr(connection.ext, 'offered_qos_profiles', None) or []
+    depths = [profile.depth for profile in offered if profile.history.name == 'KEEP_LAST']
+    quality = QoSProfile(depth=max(depths, default=0) or 10)
+    if any(profile.history.name == 'KEEP_ALL' for profile in offered):
+        quality.history = QoSHistoryPolicy.KEEP_ALL
+    if offered and all(profile.reliability.name == 'BEST_EFFORT' for profile in offered):
+        quality.reliability = QoSReliabilityPolicy.BEST_EFFORT
     # ROS 1 says latching and nothing else
     latched = bool(getattr(connection.ext, 'latching', None))
-    latched |= any(profile.durability.name == 'TRANSIENT_LOCAL' for profile in offered)
-    depths = [profile.depth for profile in offered if profile.history.name == 'KEEP_LAST']
-    quality = QoSProfile(depth=max([depth for depth in depths if depth > 0], default=10))
-    if latched:
+    if latched or any(profile.durability.name == 'TRANSIENT_LOCAL' for profile in offered):
         quality.durability = QoSDurabilityPolicy.TRANSIENT_LOCAL
     return quality

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from collections.abc import Mapping
 from pathlib import Path
 import shutil
@@ -97,14 +98,22 @@ class Recorder:
     The node's executor calls it; :meth:`close` ends the recording before the bag is closed.
     """
 
-    def __init__(self, node: Node, topics: Mapping[str, str], sink: RawBagWriter) -> None:
+    def __init__(
+        self,
+        node: Node,
+        topics: Mapping[str, str],
+        sink: RawBagWriter,
+        wanted: Callable[[int], bool] = lambda _: True,
+    ) -> None:
         """
         Subscribe.
 
         :param topics: topic -> message type; every type starts with a header
         :param sink: an open bag that has these topics
+        :param wanted: header stamp -> whether it is written; that it came is known all the same
         """
         self._sink = sink
+        self._wanted = wanted
         self._lock = threading.Lock()
         self._open = True
         self.received_ns: dict[str, dict[int, int]] = {topic: {} for topic in topics}
@@ -146,5 +155,7 @@ class Recorder:
         now_ns = time.time_ns()
         with self._lock:
             if self._open:
-                self._sink.write(topic, now_ns, raw)
-                self.received_ns[topic][header_stamp_ns(raw)] = now_ns
+                stamp_ns = header_stamp_ns(raw)
+                if self._wanted(stamp_ns):
+                    self._sink.write(topic, now_ns, raw)
+                self.received_ns[topic][stamp_ns] = now_ns
