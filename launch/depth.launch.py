@@ -32,6 +32,8 @@ WARNING = (
     f'FASTDDS_BUILTIN_TRANSPORTS={LARGE_DATA}, and it takes effect only without '
     'ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST, which brings transports of its own'
 )
+# A node that ends at once must not keep the computer busy with starting it.
+RESPAWN_S = 2.0
 TOPICS = {
     'image': ('image', 'topic of the camera image'),
     'camera_info': ('camera_info', 'topic of its calibration'),
@@ -46,10 +48,13 @@ ARGUMENTS = {
     'params_file': (str(SHARE / 'config' / 'depth.param.yaml'), 'file with the parameters'),
     'use_sim_time': ('false', 'true: time comes from /clock, as a bag player publishes it'),
     'reliable': ('false', 'true: take images reliably; for those above 512 KB'),
+    'respawn': ('true', f'true: start the node again {RESPAWN_S:g} s after it ended'),
     'rviz': ('false', 'true: start rviz2 with config/depth.rviz'),
     'depth_image_proc': ('false', 'true: a cloud by depth_image_proc, on depth_image_proc/points'),
     'large_data': ('false', 'true: the LARGE_DATA transport, if the whole graph has it'),
     **TOPICS,
+    # Where image_transport's subscribers look for it; the camera's own is never taken.
+    'depth_info': ('', f'{TOPICS["depth_info"][1]}; empty: camera_info in the folder of depth'),
 }
 # For each parameter one argument; empty leaves it to params_file.
 PARAMETERS = tuple(
@@ -70,67 +75,91 @@ def generate_launch_description() -> LaunchDescription:
 
 def make_nodes(context: LaunchContext) -> list[Node]:
     """Make the nodes from the arguments."""
-    given = {name: _value(context, name) for name in (*ARGUMENTS, *PARAMETERS)}
-    simulated = {'use_sim_time': given['use_sim_time'].lower() == 'true'}
-    large = given['large_data'].lower() == 'true'
+    given = {
+        name: str(LaunchConfiguration(name).perform(context)) for name in (*ARGUMENTS, *PARAMETERS)
+    }
+    topics = _topics(given, str(context.launch_configurations.get('ros_namespace', '')))
+    large = _is(given, 'large_data')
     common: dict[str, Any] = {
         'namespace': given['namespace'],
         'additional_env': {'FASTDDS_BUILTIN_TRANSPORTS': LARGE_DATA} if large else {},
         'output': 'screen',
     }
-    moved = [(here, given[name]) for name, (here, _) in TOPICS.items()]
-    return [
-        Node(
-            package=PACKAGE,
-            executable='depth_node',
-            name=given['name'],
-            parameters=[given['params_file'], {**_parameters(given), **simulated}],
-            remappings=moved,
-            **common,
-        ),
-        Node(
-            package='depth_image_proc',
-            executable='point_cloud_xyz_node',
-            name='depth_image_proc',
-            condition=IfCondition(given['depth_image_proc']),
-            parameters=[simulated],
-            remappings=[
-                ('image_rect', _output(given, 'depth')),
-                ('camera_info', _output(given, 'depth_info')),
-                ('points', 'depth_image_proc/points'),
-            ],
-            **common,
-        ),
-        Node(
-            package='rviz2',
-            executable='rviz2',
-            name='rviz2',
-            condition=IfCondition(given['rviz']),
-            arguments=['-d', str(SHARE / 'config' / 'depth.rviz')],
-            parameters=[simulated],
-            remappings=[
-                ('/image', given['image']),
-                *((f'/depth_node/{name}', _output(given, name)) for name in ('depth', 'preview')),
-                ('/depth_node/points', _output(given, 'points')),
-            ],
-            **common,
-        ),
-    ]
+    return [make(given, topics, common) for make in (_depth, _cloud, _rviz)]
 
 
-def _parameters(given: dict[str, str]) -> dict[str, Any]:
-    """Return the parameters that were given as arguments, each in its own type."""
+def _depth(given: dict[str, str], topics: dict[str, str], common: dict[str, Any]) -> Node:
     values = {name: yaml.safe_load(given[name]) for name in PARAMETERS if given[name]}
-    if given['reliable'].lower() == 'true':
-        topic = given['image'] if given['image'].startswith('/') else f'/{given["image"]}'
-        values[f'qos_overrides.{topic}.subscription.reliability'] = 'reliable'
-    return values
+    if _is(given, 'reliable'):
+        values[f'qos_overrides.{topics["image"]}.subscription.reliability'] = 'reliable'
+    return Node(
+        package=PACKAGE,
+        executable='depth_node',
+        name=given['name'],
+        parameters=[given['params_file'], {**values, 'use_sim_time': _is(given, 'use_sim_time')}],
+        remappings=[(here, topics[name]) for name, (here, _) in TOPICS.items()],
+        respawn=_is(given, 'respawn'),
+        respawn_delay=RESPAWN_S,
+        **common,
+    )
 
 
-def _output(given: dict[str, str], name: str) -> str:
-    """Return the topic of an output as other nodes of the namespace name it."""
-    return given[name].replace('~', given['name'])
+def _cloud(given: dict[str, str], topics: dict[str, str], common: dict[str, Any]) -> Node:
+    return Node(
+        package='depth_image_proc',
+        executable='point_cloud_xyz_node',
+        name='depth_image_proc',
+        condition=IfCondition(given['depth_image_proc']),
+        parameters=[{'use_sim_time': _is(given, 'use_sim_time')}],
+        remappings=[
+            ('image_rect', topics['depth']),
+            # It resolves image_rect, then subscribes to the camera_info beside the result.
+            (_beside(topics['depth']), topics['depth_info']),
+            ('points', 'depth_image_proc/points'),
+        ],
+        **common,
+    )
 
 
-def _value(context: LaunchContext, name: str) -> str:
-    return str(LaunchConfiguration(name).perform(context))
+def _rviz(given: dict[str, str], topics: dict[str, str], common: dict[str, Any]) -> Node:
+    return Node(
+        package='rviz2',
+        executable='rviz2',
+        name='rviz2',
+        condition=IfCondition(given['rviz']),
+        arguments=['-d', str(SHARE / 'config' / 'depth.rviz')],
+        parameters=[{'use_sim_time': _is(given, 'use_sim_time')}],
+        remappings=[
+            # The display takes sensor_msgs/Image; beside a compressed topic lies the raw one.
+            ('/image', topics['image'].removesuffix('/compressed')),
+            *((f'/depth_node/{name}', topics[name]) for name in ('depth', 'points', 'preview')),
+        ],
+        **common,
+    )
+
+
+def _topics(given: dict[str, str], outer: str) -> dict[str, str]:
+    """Return the full name of each topic; outer is the namespace of the including launch file."""
+    inner = given['namespace']
+    spaces = inner if inner.startswith('/') else f'{outer}/{inner}'
+    space = ''.join(f'/{part}' for part in spaces.split('/') if part)
+
+    def full(topic: str) -> str:
+        own = f'{given["name"]}{topic[1:]}' if topic.startswith('~') else topic
+        return own if own.startswith('/') else f'{space}/{own}'
+
+    topics = {name: full(given[name]) for name in TOPICS}
+    if not given['depth_info']:
+        beside = _beside(topics['depth'])
+        taken = beside == topics['camera_info']
+        topics['depth_info'] = full(TOPICS['depth_info'][0]) if taken else beside
+    return topics
+
+
+def _beside(topic: str) -> str:
+    """Return where image_transport expects the calibration of an image."""
+    return f'{topic.rpartition("/")[0]}/camera_info'
+
+
+def _is(given: dict[str, str], name: str) -> bool:
+    return given[name].lower() == 'true'

@@ -1,12 +1,11 @@
-"""The launch files and what they name: structure always, their run where launch_ros is."""
+"""The launch files, what they name and what the pages say of them."""
 
 from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from importlib.util import module_from_spec
-from importlib.util import spec_from_file_location
 from pathlib import Path
+import re
 from typing import Any
 
 from depth_prune_ros.ros.outputs import TOPICS
@@ -84,59 +83,6 @@ def test_rviz_shows_what_the_node_publishes() -> None:
     assert topics['Image']['Reliability Policy'] == 'Best Effort'
 
 
-@pytest.fixture
-def launched(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Return a function that runs a launch file's declarations and makes its actions."""
-    pytest.importorskip('launch_ros')
-    from ament_index_python import packages
-    from launch import LaunchContext
-    from launch.actions import DeclareLaunchArgument
-    from launch.actions import OpaqueFunction
-
-    monkeypatch.setattr(packages, 'get_package_share_directory', lambda package: str(ROOT))
-    monkeypatch.setattr(packages, 'get_package_prefix', lambda package: str(ROOT))
-
-    def run(file: str, **arguments: str) -> list[Any]:
-        spec = spec_from_file_location(file.partition('.')[0], LAUNCH / file)
-        assert spec is not None
-        assert spec.loader is not None
-        module = module_from_spec(spec)
-        spec.loader.exec_module(module)
-        context = LaunchContext()
-        context.launch_configurations.update(arguments)
-        made: list[Any] = []
-        for action in module.generate_launch_description().entities:
-            if isinstance(action, DeclareLaunchArgument):
-                action.execute(context)
-            elif isinstance(action, OpaqueFunction):
-                made.extend(action.execute(context) or [])
-        return [action for action in made if action.condition is None or _holds(action, context)]
-
-    return run
-
-
-def _holds(action: Any, context: Any) -> bool:
-    return bool(action.condition.evaluate(context))
-
-
-def test_arguments_reach_the_nodes(launched: Any) -> None:
-    (node,) = launched('depth.launch.py')
-    assert node.node_executable == 'depth_node'
-    names = [
-        node.node_executable
-        for node in launched('depth.launch.py', rviz='true', depth_image_proc='true')
-    ]
-    assert names == ['depth_node', 'point_cloud_xyz_node', 'rviz2']
-
-
-def test_the_replay_makes_its_actions(launched: Any) -> None:
-    actions = launched('replay.launch.py', bag='somewhere')
-    assert [type(action).__name__ for action in actions] == [
-        *['RegisterEventHandler'] * 3,
-        'IncludeLaunchDescription',
-    ]
-
-
 def test_every_parameter_is_an_argument() -> None:
     text = (LAUNCH / 'depth.launch.py').read_text()
     assert "['/**']['ros__parameters']" in text
@@ -148,10 +94,54 @@ def test_every_parameter_is_an_argument() -> None:
     assert not (own | set(topics)) & set(PARAMETERS['ros__parameters'])
 
 
-def test_nav2_takes_the_points_where_the_node_publishes_them() -> None:
+def _voxel_layer() -> dict[str, Any]:
     config = yaml.safe_load((ROOT / 'config' / 'nav2_voxel.param.yaml').read_text())
-    layer = config['local_costmap']['local_costmap']['ros__parameters']['voxel_layer']
-    source = layer[layer['observation_sources']]
-    assert source['topic'] == '/depth_node/points'
-    assert source['obstacle_max_range'] < source['raytrace_max_range']
+    layer: dict[str, Any] = config['local_costmap']['local_costmap']['ros__parameters'][
+        'voxel_layer'
+    ]
+    return layer
+
+
+def test_nav2_takes_the_points_where_the_node_publishes_them() -> None:
+    layer = _voxel_layer()
+    for name in layer['observation_sources'].split():
+        assert layer[name]['topic'] == '/depth_node/points'
+        assert layer[name]['data_type'] == 'PointCloud2'
     assert layer['origin_z'] + layer['z_voxels'] * layer['z_resolution'] == pytest.approx(1.6)
+
+
+def test_nav2_clears_with_points_that_it_does_not_mark() -> None:
+    layer = _voxel_layer()
+    marking, clearing = (layer[name] for name in layer['observation_sources'].split())
+    assert (marking['marking'], marking['clearing']) == (True, False)
+    assert (clearing['marking'], clearing['clearing']) == (False, True)
+    # The floor, and what is above the voxels, is dropped by the one and taken by the other.
+    assert clearing['min_obstacle_height'] < 0 < marking['min_obstacle_height']
+    assert marking['max_obstacle_height'] <= 1.6 < clearing['max_obstacle_height']
+    assert marking['obstacle_max_range'] < clearing['raytrace_max_range']
+    page = (ROOT / 'docs' / 'nav2.md').read_text()
+    ranges = re.findall(r'points_max_range:[= ]*([0-9.]+)', page)
+    assert len(ranges) == 2
+    assert len(set(ranges)) == 1
+    assert float(ranges[0]) > 2 * clearing['raytrace_max_range']
+
+
+def test_nav2_wants_two_voxels() -> None:
+    # markVoxelInMap marks a cell that has more voxels than the threshold.
+    assert _voxel_layer()['mark_threshold'] + 1 == 2
+    page = (ROOT / 'docs' / 'nav2.md').read_text()
+    assert '`mark_threshold: 1` wants two voxels' in page
+
+
+def test_the_robot_page_installs_what_it_uses() -> None:
+    page = (ROOT / 'docs' / 'robot.md').read_text()
+    for package in ('rviz2', 'depth-image-proc', 'camera-calibration', 'image-proc'):
+        assert re.search(rf'apt install.*(?:\\\n.*)*ros-jazzy-{package}\b', page)
+
+
+def test_the_unit_starts_launch_again_and_at_boot() -> None:
+    page = (ROOT / 'docs' / 'robot.md').read_text()
+    unit = page.partition('```ini\n')[2].partition('```')[0]
+    # launch ends with 0 when its node died.
+    assert 'Restart=always\n' in unit
+    assert '[Install]\nWantedBy=multi-user.target\n' in unit
