@@ -35,7 +35,7 @@ for name in 0002 0048 unknown; do set -- "$@" --val "$RUNS/bags/$name"; done
 depth-prune train "$@" --config "$CONFIG/train_mobilenet_96x320.yaml" --out "$RUNS/half"
 depth-prune train "$@" --start "$RUNS/half" --config "$CONFIG/train_mobilenet.yaml" \
     --out "$RUNS/dense"
-depth-prune prune "$RUNS/half" "$@" --budget macs=0.2 --config "$CONFIG/prune_mobilenet.yaml" \
+depth-prune prune "$RUNS/half" "$@" --budget macs=0.3 --config "$CONFIG/prune_mobilenet.yaml" \
     --out "$RUNS/masked"
 [ -e "$RUNS/compact" ] || depth-prune compact "$RUNS/masked" --out "$RUNS/compact"
 depth-prune train "$@" --start "$RUNS/compact" --teacher "$RUNS/half" \
