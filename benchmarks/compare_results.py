@@ -49,6 +49,7 @@ COLUMNS = (
     'frames',
 )
 THREADS, ROUNDS = 2, 3
+OURS = ('ours-macs', 'ours-params', 'ours-latency')
 Row = dict[str, Any]
 
 
@@ -174,6 +175,26 @@ def claims(groups: list[Row]) -> Iterator[str]:
         )
 
 
+def findings(groups: list[Row]) -> Iterator[str]:
+    """Say of each network and budget how the best of ours compares with the best of the rest."""
+    made = [g for g in groups if g['budget'] and 'refused' not in g]
+    for network, budget in sorted({(g['network'], g['budget']) for g in made}, reverse=True):
+        own = [g for g in made if (g['network'], g['budget']) == (network, budget)]
+        sides = [[g for g in own if (g['method'] in OURS) == mine] for mine in (True, False)]
+        if not all(sides):
+            continue
+        ours, rest = (min(side, key=lambda g: g['abs_rel']) for side in sides)
+        less = rest['abs_rel'] - ours['abs_rel']
+        spread = max(ours['spread'] or 0, rest['spread'] or 0)
+        side = 'lower' if less > 0 else 'higher'
+        verdict = 'more' if abs(less) > spread else 'no more'
+        yield (
+            f'{network} at {budget:g}: {ours["method"]} {ours["abs_rel"]:.4f}, the best of the '
+            f'others, {rest["method"]}, {rest["abs_rel"]:.4f}: ours is {side} by '
+            f'{abs(less):.4f}, {verdict} than the spread of the seeds ({spread:.4f}).'
+        )
+
+
 def _missing(rows: list[Row]) -> int:
     """Return how many rows of the plans are not there."""
     made = {_name(row) for row in rows}
@@ -192,6 +213,7 @@ def _write_docs(groups: list[Row], missing: int) -> None:
         robustness=_kept('robustness'),
         missing=missing,
         recipe=_recipe(),
+        findings=list(findings(groups)),
         claims=list(claims(groups)),
     )
     (DOCS / 'results.md').write_text(text)

@@ -102,3 +102,18 @@ def test_the_claims_name_both_sides() -> None:
     assert scratch.startswith(
         'n, pruned is better than the same widths from scratch: AbsRel 0.2050'
     )
+
+
+def test_findings_weigh_the_difference_against_the_spread() -> None:
+    """Ours 0.21 +- 0.0141, the best other 0.23 +- 0.0141 or, with far seeds, +- 0.0424."""
+    ours = [_row('ours-macs', seed, 0.20 + 0.02 * seed, 4.0) for seed in (0, 1)]
+    ours += [_row('ours-params', 0, 0.30, 4.0)]
+    assert not list(compare_results.findings(compare_results._groups(ours)))
+    for step, verdict in ((0.02, 'more'), (0.06, 'no more')):
+        rest = [_row('b', seed, 0.23 + step * (seed - 0.5), 4.0) for seed in (0, 1)]
+        rest += [_row('ours-from-scratch', 0, 0.24, 4.0)]
+        (found,) = compare_results.findings(compare_results._groups([*ours, *rest]))
+        assert found == (
+            'n at 0.2: ours-macs 0.2100, the best of the others, b, 0.2300: ours is lower by '
+            f'0.0200, {verdict} than the spread of the seeds ({max(step, 0.02) / 2**0.5:.4f}).'
+        )
