@@ -18,6 +18,7 @@ import statistics
 from typing import Any
 
 from compare import planned
+from depth_prune_ros.offline import latency_table
 from depth_prune_ros.offline.latency import milliseconds
 from depth_prune_ros.offline.networks.catalogue import build
 from jinja2 import Environment
@@ -42,6 +43,7 @@ COLUMNS = (
     'macs',
     'ms',
     'ms_dense',
+    'predicted_ms',
     'abs_rel',
     'rmse',
     'a1',
@@ -88,7 +90,12 @@ def _measure(network: str, rows: list[Row]) -> None:
     for _ in range(ROUNDS):
         for name, one in networks.items():
             found[name].append(milliseconds(one.eval(), size, THREADS))
+    predicted = latency_table.cached_table(
+        latency_table.key(network, size, THREADS), lambda *_: None
+    ).milliseconds
     for row in rows:
+        if row['method'] == 'ours-latency':
+            row['predicted_ms'] = round(predicted(networks[_name(row)].widths), 2)
         row['ms'] = round(statistics.median(found[_name(row)]), 2)
         row['ms_dense'] = round(statistics.median(found['dense']), 2)
         (ROWS / f'{_name(row)}.json').write_text(json.dumps(row, indent=1))
@@ -117,6 +124,8 @@ def _groups(rows: list[Row]) -> list[Row]:
         group['spread'] = statistics.stdev(errors) if len(errors) > 1 else None
         for key in ('rmse', 'a1', 'params', 'macs', 'ms'):
             group[key] = statistics.mean(row[key] for row in own)
+        predicted = [row['predicted_ms'] / row['ms'] - 1 for row in own if 'predicted_ms' in row]
+        group['predicted_off'] = max(predicted, key=abs, default=None)
         group['faster'] = statistics.mean(row['ms_dense'] / row['ms'] for row in own)
         groups.append(group)
     return sorted(groups, key=lambda g: (g['network'], -g['budget'], g['abs_rel']))
@@ -195,6 +204,16 @@ def findings(groups: list[Row]) -> Iterator[str]:
         )
 
 
+def predictions(groups: list[Row]) -> Iterator[str]:
+    """Say how far the latency tables' predictions are from what was measured."""
+    for g in groups:
+        if g.get('predicted_off') is not None:
+            yield (
+                f'{g["network"]}, {g["method"]} at {g["budget"]:g}, {g["seeds"]} networks: '
+                f'at most {abs(g["predicted_off"]):.1%} off'
+            )
+
+
 def _missing(rows: list[Row]) -> int:
     """Return how many rows of the plans are not there."""
     made = {_name(row) for row in rows}
@@ -214,6 +233,7 @@ def _write_docs(groups: list[Row], missing: int) -> None:
         missing=missing,
         recipe=_recipe(),
         findings=list(findings(groups)),
+        predictions=list(predictions(groups)),
         claims=list(claims(groups)),
     )
     (DOCS / 'results.md').write_text(text)

@@ -117,3 +117,12 @@ def test_findings_weigh_the_difference_against_the_spread() -> None:
             'n at 0.2: ours-macs 0.2100, the best of the others, b, 0.2300: ours is lower by '
             f'0.0200, {verdict} than the spread of the seeds ({max(step, 0.02) / 2**0.5:.4f}).'
         )
+
+
+def test_the_worst_prediction_of_a_group_is_said() -> None:
+    rows = [
+        {**_row('ours-latency', seed, 0.2, ms), 'predicted_ms': 10.0}
+        for seed, ms in ((0, 10.0), (1, 12.5))
+    ]
+    found = list(compare_results.predictions(compare_results._groups([*rows, _row('b', 0, 1, 1)])))
+    assert found == ['n, ours-latency at 0.2, 2 networks: at most 20.0% off']

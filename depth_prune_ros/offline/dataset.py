@@ -224,7 +224,7 @@ def _draw_change(augment: AugmentConfig, rng: np.random.Generator) -> _Change:
     box = *rng.uniform(0, [1 - width, 1 - height]), width, height
     light = None
     if rng.random() < augment.colour:
-        # MonoDepth's ranges
+        # MonoDepth's ranges, of brightness (0.5 to 2) a part
         gamma, brightness = rng.uniform(0.8, 1.2), rng.uniform(0.6, 1.7)
         light = gamma, (brightness * rng.uniform(0.8, 1.2, 3)).astype(_FLOAT)
     grey = rng.random() < augment.grey
