@@ -6,8 +6,10 @@ import json
 from pathlib import Path
 
 from command_line import run
+from depth_prune_ros.bags.street import render_street
 from depth_prune_ros.bags.street import Street
 from depth_prune_ros.bags.street import street_to_bag
+from depth_prune_ros.bags.write import BagWriter
 import pytest
 from tiny_model import write_tiny_model
 
@@ -31,7 +33,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_model_beside_exact_depth(street: Path, model: Path, tmp_path: Path) -> None:
     out = tmp_path / 'out'
-    done = run('evaluate', street, '--model', model, '--depth-topic', EXACT, '--out', out)
+    options = ('--depth-topic', EXACT, '--ground-truth', EXACT, '--out', out)
+    done = run('evaluate', street, '--model', model, *options)
     assert done.returncode == 0, done.stderr
     found = json.loads((out / 'metrics.json').read_text())
     (exact,) = found['compared']
@@ -82,6 +85,34 @@ def test_wrong_options_are_one_line_each(street: Path, model: Path, tmp_path: Pa
     assert 'shard.json: expected what' in run('merge', tmp_path, '--out', tmp_path).stderr
 
 
+def test_depth_is_not_judged_by_itself(tmp_path: Path) -> None:
+    topic = '/depth_node/depth'
+    with BagWriter(tmp_path / 'bag') as writer:
+        for frame in render_street(STREET):
+            writer.camera_info('/cam/camera_info', frame.stamp_ns, 'cam', frame.camera)
+            writer.image('/cam/image', frame.stamp_ns, 'cam', frame.left)
+            writer.image(topic, frame.stamp_ns, 'cam', frame.depth)
+    done = run('evaluate', tmp_path / 'bag', '--depth-topic', topic)
+    assert done.returncode == 0, done.stderr
+    assert 'AbsRel' not in done.stdout
+    assert 'note: No frame has ground truth' in done.stdout
+    named = run('evaluate', tmp_path / 'bag', '--depth-topic', topic, '--ground-truth', topic)
+    assert f'note: Ground truth: {topic} (5 of 5 frames).' in named.stdout
+
+
+def test_a_damaged_image_of_the_judged_topic_is_a_loss(tmp_path: Path) -> None:
+    with BagWriter(tmp_path / 'bag') as writer:
+        for number, frame in enumerate(render_street(STREET)):
+            writer.camera_info('/cam/camera_info', frame.stamp_ns, 'cam', frame.camera)
+            writer.image('/cam/image', frame.stamp_ns, 'cam', frame.left)
+            depth = frame.left if number == 2 else frame.depth
+            writer.image('/judged/depth', frame.stamp_ns, 'cam', depth)
+    done = run('evaluate', tmp_path / 'bag', '--depth-topic', '/judged/depth')
+    assert done.returncode == 3, done.stderr
+    assert '/judged/depth at' in done.stderr
+    assert '5 / 4' in done.stdout
+
+
 def test_ground_truth_is_what_is_asked_for(street: Path, model: Path, tmp_path: Path) -> None:
     empty = tmp_path / 'truth'
     empty.mkdir()
@@ -92,4 +123,10 @@ def test_ground_truth_is_what_is_asked_for(street: Path, model: Path, tmp_path: 
     options = ('--protocol', 'plain', '--ground-truth', 'lidar', '--switch', 'keep-occluded')
     done = run('evaluate', street, '--model', model, *options, '--out', out)
     assert done.returncode == 0, done.stderr
-    assert json.loads((out / 'metrics.json').read_text())['frames'] == 5
+    found = json.loads((out / 'metrics.json').read_text())
+    assert found['frames'] == 5
+    assert found['ground_truth'] == {'lidar /kitti/velo/pointcloud': 5}
+    said = 'Ground truth: lidar /kitti/velo/pointcloud (5 of 5 frames).'
+    assert f'note: {said}' in done.stdout
+    assert said in found['notes']
+    assert said in (out / 'report.html').read_text()

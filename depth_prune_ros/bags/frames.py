@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from collections.abc import Collection
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,33 +10,28 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from depth_prune_ros.bags.losses import Damage
 from depth_prune_ros.bags.losses import warn
-from depth_prune_ros.bags.messages import cloud_points
+from depth_prune_ros.bags.measured import MeasuredDepth
 from depth_prune_ros.bags.messages import intrinsics
-from depth_prune_ros.bags.messages import projection
+from depth_prune_ros.bags.messages import stereo_baseline_m
 from depth_prune_ros.bags.oddities import Oddities
 from depth_prune_ros.bags.pairing import pair
 from depth_prune_ros.bags.reading import BagReader
+from depth_prune_ros.bags.reading import decode
 from depth_prune_ros.bags.reading import open_bag
 from depth_prune_ros.bags.reading import read_messages
 from depth_prune_ros.bags.reading import Stamped
 from depth_prune_ros.bags.reading import topics_by_type
 from depth_prune_ros.bags.topics import choose_topics
 from depth_prune_ros.bags.topics import COMPRESSED
+from depth_prune_ros.bags.topics import depth_is_named
 from depth_prune_ros.bags.topics import find_topics
 from depth_prune_ros.bags.topics import list_topics
-from depth_prune_ros.bags.topics import named_topics
 from depth_prune_ros.bags.topics import Topics
-from depth_prune_ros.bags.transforms import StaticTransforms
-from depth_prune_ros.bags.transforms import TOPIC as TF_STATIC
 from depth_prune_ros.core.camera import Intrinsics
-from depth_prune_ros.core.camera import points_to_depth
 from depth_prune_ros.core.errors import BagError
 from depth_prune_ros.core.errors import CameraError
-from depth_prune_ros.core.errors import ImageError
 from depth_prune_ros.core.images import compressed_to_rgb
-from depth_prune_ros.core.images import image_to_depth
 from depth_prune_ros.core.images import image_to_rgb
 import numpy as np
 from numpy.typing import NDArray
@@ -59,6 +55,9 @@ class Frame:
     :param depth: float32 [H, W] metres in the left camera, NaN = none; sparse from lidar, or a
         depth image; None where the bag has neither
     :param depth_source: 'lidar', 'depth' (a depth image topic) or None
+    :param depth_origin: which topic or folder depth is from, in words; without depth '', or why
+    :param number: which of the recorded images it is, from 0, those that are left out counted;
+        None behind damage that took nobody knows how many
     """
 
     stamp_ns: int
@@ -68,6 +67,8 @@ class Frame:
     baseline_m: float | None = None
     depth: NDArray[np.float32] | None = None
     depth_source: str | None = None
+    depth_origin: str = ''
+    number: int | None = None
 
 
 def read_frames(
@@ -91,8 +92,8 @@ def read_frames(
     its topic was not named), else the lidar. A right image of another size does not count.
 
     Frames come in the order of recording, also where stamps go back; an image with the stamp of
-    an earlier one is left out. A damaged bag gives the frames that are whole. What is lost and
-    what is odd is told to losses.collect_findings at the end.
+    an earlier one is left out. A damaged bag gives the frames that are whole, without what does
+    not decode beside them. Losses and oddities are told to losses.collect_findings at the end.
 
     :param bag: a ROS 1 .bag, .db3 or .mcap file, or a folder with or without metadata.yaml
     :param topics: by default find_topics; leave out what is not wanted
@@ -129,12 +130,12 @@ class _Builder:
         self._bag = bag
         self._reader = reader
         self._topics = topics
-        self._found = found and 'depth' not in named_topics()
         self._types = topics_by_type(reader)
+        self._decoded = False
         self._oddities = Oddities(topics.left)
         self._check_topics()
-        wanted = [TF_STATIC] if topics.lidar else []
-        self._transforms = StaticTransforms(read_messages(bag, reader, wanted))
+        any_frame = not found or depth_is_named()
+        self._measured = MeasuredDepth(reader, topics, self._oddities, any_frame=any_frame)
         self._infos = {
             first.topic: first.message
             for topic in filter(None, (topics.left_info, topics.right_info))
@@ -157,24 +158,14 @@ class _Builder:
         counts = {name: info.msgcount for name, info in self._reader.topics.items()}
         messages = read_messages(self._bag, self._reader, [topics.left, *tolerances])
         watched = self._oddities.watch(messages)
-        whole = False
         for left, others in pair(watched, topics.left, tolerances, counts):
             self._oddities.paired(others)
             for topic in self._infos:
                 if topic in others:
                     self._infos[topic] = others[topic].message
-            try:
-                frame = self._frame(left, others)
-            except ImageError as error:
-                # The first image that does not decode: an encoding that none will decode from.
-                if not whole:
-                    raise
-                self._reader.damaged(
-                    Damage(self._bag, None, None, f'{left.topic} at {left.stamp_ns} ns: {error}')
-                )
-                continue
-            whole = True
-            yield frame
+            image = self._left(left)
+            if image is not None:
+                yield self._frame(left, image, others)
 
     def oddities(self) -> Iterator[str]:
         """Say what is odd about the messages, one line each."""
@@ -192,8 +183,15 @@ class _Builder:
             'topics, or check stamps, sizes and frames'
         )
 
-    def _frame(self, left: Stamped, others: dict[str, Stamped]) -> Frame:
-        image = _rgb(self._types[left.topic], left.message)
+    def _left(self, found: Stamped) -> NDArray[np.uint8] | None:
+        if self._decoded:
+            return decode(self._reader, found, self._rgb(found.topic))
+        # The first image that does not decode: an encoding that none will decode from.
+        image = self._rgb(found.topic)(found.message)
+        self._decoded = True
+        return image
+
+    def _frame(self, left: Stamped, image: NDArray[np.uint8], others: dict[str, Stamped]) -> Frame:
         info = self._infos[self._topics.left_info or '']
         try:
             camera = intrinsics(info, image.shape[1], image.shape[0])
@@ -201,76 +199,39 @@ class _Builder:
             msg = f'{self._bag}: {self._topics.left_info}: {error}'
             raise CameraError(msg) from None
         right = self._right(others, image)
-        depth, source = self._depth(left, others, camera)
+        measured = self._measured.of(left, others, camera)
         return Frame(
             stamp_ns=left.stamp_ns,
             left=image,
             camera=camera,
             right=right,
             baseline_m=None if right is None else self._baseline_m(),
-            depth=depth,
-            depth_source=source,
+            depth=measured.depth,
+            depth_source=measured.source,
+            depth_origin=measured.origin,
+            number=left.number,
         )
 
     def _right(
         self, others: dict[str, Stamped], left: NDArray[np.uint8]
     ) -> NDArray[np.uint8] | None:
         found = others.get(self._topics.right or '')
-        if found is None:
-            return None
-        image = _rgb(self._types[found.topic], found.message)
-        if image.shape == left.shape:
+        image = None if found is None else decode(self._reader, found, self._rgb(found.topic))
+        if found is None or image is None or image.shape == left.shape:
             return image
         size, wanted = ('x'.join(map(str, i.shape[1::-1])) for i in (image, left))
         self._oddities.unfit(found.topic, f'images of {size} beside {wanted} are left out')
         return None
 
     def _baseline_m(self) -> float | None:
-        info = self._infos.get(self._topics.right_info or '')
-        if info is None:
+        infos = self._topics.left_info, self._topics.right_info
+        left, right = (self._infos.get(info or '') for info in infos)
+        if left is None or right is None:
             return None
-        left, right = projection(self._infos[self._topics.left_info or '']), projection(info)
-        baseline_m = float((left[0, 3] - right[0, 3]) / left[0, 0])
-        if baseline_m < 0:
-            msg = (
-                f'{self._bag}: expected {self._topics.right} to the right of '
-                f'{self._topics.left}, found a baseline of {baseline_m:.4f} m; swap the two'
-            )
-            raise BagError(msg)
-        return baseline_m or None
+        return stereo_baseline_m(self._bag, self._topics, left, right)
 
-    def _depth(
-        self, left: Stamped, others: dict[str, Stamped], camera: Intrinsics
-    ) -> tuple[NDArray[np.float32] | None, str | None]:
-        image = others.get(self._topics.depth or '')
-        if image is not None and self._registered(left.message, image.message, camera):
-            return image_to_depth(image.message), 'depth'
-        cloud = others.get(self._topics.lidar or '')
-        if cloud is None:
-            return None, None
-        frames = left.message.header.frame_id, cloud.message.header.frame_id
-        cam_T_lidar = self._transforms.lookup(*frames, left.bag_ns)
-        if cam_T_lidar is None:
-            msg = (
-                f'{self._bag}: expected {TF_STATIC} to connect {frames[1]!r} ({cloud.topic}) with '
-                f'{frames[0]!r} ({left.topic}), found no chain; record {TF_STATIC}, or leave the '
-                'lidar out'
-            )
-            raise BagError(msg)
-        points = cloud_points(cloud.topic, cloud.message)
-        return points_to_depth(points, cam_T_lidar, camera), 'lidar'
-
-    def _registered(self, left: Any, depth: Any, camera: Intrinsics) -> bool:
-        same_size = (depth.width, depth.height) == (camera.width, camera.height)
-        frames = depth.header.frame_id, left.header.frame_id
-        if same_size and (not self._found or frames[0] == frames[1]):
-            return True
-        self._oddities.unfit(
-            self._topics.depth or '',
-            f'depth images of {depth.width}x{depth.height} in {frames[0]!r} are not registered to '
-            f'those of {camera.width}x{camera.height} in {frames[1]!r} and are left out',
-        )
-        return False
+    def _rgb(self, topic: str) -> Callable[[Any], NDArray[np.uint8]]:
+        return compressed_to_rgb if self._types[topic] == COMPRESSED else image_to_rgb
 
     def _check_topics(self) -> None:
         chosen = self._topics
@@ -291,7 +252,3 @@ class _Builder:
         count = self._reader.topics[self._topics.left].msgcount
         period_ns = self._reader.duration // max(count - 1, 1)
         return min(period_ns // 2, MAX_TOLERANCE_NS)
-
-
-def _rgb(msgtype: str, message: Any) -> NDArray[np.uint8]:
-    return compressed_to_rgb(message) if msgtype == COMPRESSED else image_to_rgb(message)

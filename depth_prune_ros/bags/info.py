@@ -11,84 +11,32 @@ from pathlib import Path
 from typing import Any
 
 from depth_prune_ros.bags.frames import read_frames
+from depth_prune_ros.bags.messages import disparity_baseline_m
 from depth_prune_ros.bags.messages import intrinsics
 from depth_prune_ros.bags.messages import projection
 from depth_prune_ros.bags.reading import BagReader
 from depth_prune_ros.bags.reading import open_bag
 from depth_prune_ros.bags.reading import read_messages
 from depth_prune_ros.bags.reading import topics_by_type
+from depth_prune_ros.bags.streams import Camera
+from depth_prune_ros.bags.streams import Cloud
+from depth_prune_ros.bags.streams import Disparity
 from depth_prune_ros.bags.topics import choose_topics
 from depth_prune_ros.bags.topics import CLOUD
 from depth_prune_ros.bags.topics import COMPRESSED
+from depth_prune_ros.bags.topics import DISPARITY
 from depth_prune_ros.bags.topics import INFO
 from depth_prune_ros.bags.topics import info_of
 from depth_prune_ros.bags.topics import RAW
 from depth_prune_ros.bags.topics import Topics
 from depth_prune_ros.bags.transforms import StaticTransforms
 from depth_prune_ros.bags.transforms import TOPIC as TF_STATIC
-from depth_prune_ros.core.camera import Intrinsics
 from depth_prune_ros.core.errors import BagError
 from depth_prune_ros.core.errors import CameraError
 from depth_prune_ros.core.errors import DepthPruneError
 from depth_prune_ros.core.errors import ImageError
 from depth_prune_ros.core.images import compressed_to_rgb
 import numpy as np
-
-_DEPTH_ENCODINGS = ('32FC1', '16UC1')
-
-
-@dataclass(frozen=True)
-class Stream:
-    """
-    A topic and its first message.
-
-    :param rate_hz: messages over the bag's duration; 0 where there is one message
-    :param frame_id: frame of its first header
-    """
-
-    topic: str
-    messages: int
-    rate_hz: float
-    frame_id: str
-
-
-@dataclass(frozen=True)
-class Camera(Stream):
-    """
-    A camera, or a depth image.
-
-    :param size: width and height, pixels; zeros where an image does not decode
-    :param encoding: of a raw image; format of a compressed one
-    :param info_topic: its camera_info, if there is one
-    :param intrinsics: None without camera_info or calibration
-    :param distortion: model and largest coefficient, '' where all are 0 or nothing is known
-    :param tx: P[0, 3], pixels times metres
-    """
-
-    size: tuple[int, int]
-    encoding: str
-    info_topic: str | None = None
-    intrinsics: Intrinsics | None = None
-    distortion: str = ''
-    tx: float = 0.0
-
-    @property
-    def is_depth(self) -> bool:
-        """Tell whether its images are depth."""
-        return self.encoding in _DEPTH_ENCODINGS or 'depth' in self.topic.lower()
-
-
-@dataclass(frozen=True)
-class Cloud(Stream):
-    """
-    A lidar, or another source of points.
-
-    :param points: in the first message
-    :param chain: frames from its own to the camera's, or None where nothing connects them
-    """
-
-    points: int
-    chain: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -118,6 +66,7 @@ class BagInfo:
     duration_s: float
     messages: int
     cameras: tuple[Camera, ...]
+    disparities: tuple[Disparity, ...]
     clouds: tuple[Cloud, ...]
     others: int
     topics: Topics | None
@@ -157,7 +106,7 @@ def _look(bag: Path, reader: BagReader) -> BagInfo:
     cameras = tuple(_cameras(bag, reader, types))
     left = next((c for c in cameras if topics and c.topic == topics.left), None)
     transforms = StaticTransforms(read_messages(bag, reader, [TF_STATIC]))
-    used = (RAW, COMPRESSED, INFO, CLOUD)
+    used = (RAW, COMPRESSED, INFO, CLOUD, DISPARITY)
     return BagInfo(
         bag=bag,
         files=reader.files,
@@ -165,6 +114,7 @@ def _look(bag: Path, reader: BagReader) -> BagInfo:
         duration_s=reader.duration * 1e-9 if reader.message_count else 0.0,
         messages=reader.message_count,
         cameras=cameras,
+        disparities=tuple(_disparities(bag, reader, types)),
         clouds=tuple(_clouds(bag, reader, types, transforms, left)),
         others=sum(kind not in used and topic != TF_STATIC for topic, kind in types.items()),
         topics=topics,
@@ -210,6 +160,16 @@ def _calibrated(camera: Camera, info: Any | None) -> Camera:
         distortion=f'{info.distortion_model}, up to {largest:.2g}' if largest else '',
         tx=float(projection(info)[0, 3]),
     )
+
+
+def _disparities(bag: Path, reader: BagReader, types: dict[str, str]) -> Iterator[Disparity]:
+    for topic in (topic for topic, kind in types.items() if kind == DISPARITY):
+        found = _first(bag, reader, topic)
+        if found is not None:
+            size = found.image.width, found.image.height
+            yield Disparity(
+                *_stream(reader, topic, found), size, float(found.f), disparity_baseline_m(found)
+            )
 
 
 def _clouds(

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import fields
+import shlex
 
 from depth_prune_ros.bags.info import BagInfo
-from depth_prune_ros.bags.info import Camera
-from depth_prune_ros.bags.info import Cloud
+from depth_prune_ros.bags.streams import Camera
+from depth_prune_ros.bags.streams import Cloud
+from depth_prune_ros.bags.streams import Disparity
+from depth_prune_ros.bags.streams import Stream
+from depth_prune_ros.bags.topics import depth_is_named
 from depth_prune_ros.bags.topics import named_topics
 from depth_prune_ros.bags.topics import Topics
+
+_TRUTH = 'ground truth: a lidar with /tf_static, or registered depth'
 
 
 def info_lines(info: BagInfo) -> Iterator[str]:
@@ -20,6 +26,7 @@ def info_lines(info: BagInfo) -> Iterator[str]:
         f'{info.size / 1e6:.1f} MB, {info.duration_s:.1f} s, {info.messages} messages'
     )
     yield from (_camera(camera) for camera in info.cameras)
+    yield from (_disparity(disparity) for disparity in info.disparities)
     yield from (_cloud(cloud, info.topics) for cloud in info.clouds)
     if info.others:
         yield f'{info.others} other topics'
@@ -53,6 +60,13 @@ def _calibration(camera: Camera) -> str:
     )
 
 
+def _disparity(found: Disparity) -> str:
+    return (
+        f'disparity  {_stream(found)}, {"x".join(map(str, found.size))}; f {found.focal_px:.1f}, '
+        f'baseline {found.baseline_m:.4f} m'
+    )
+
+
 def _cloud(cloud: Cloud, topics: Topics | None) -> str:
     if topics is None:
         way = 'no camera to connect it with'
@@ -63,7 +77,7 @@ def _cloud(cloud: Cloud, topics: Topics | None) -> str:
     return f'lidar   {_stream(cloud)}, {cloud.points} points; {way}'
 
 
-def _stream(stream: Camera | Cloud) -> str:
+def _stream(stream: Stream) -> str:
     rate = f' at {stream.rate_hz:.1f} Hz' if stream.rate_hz else ''
     return f'{stream.topic}: {stream.messages}{rate}, frame {stream.frame_id!r}'
 
@@ -89,21 +103,32 @@ def _check(info: BagInfo) -> str:
 def _uses(info: BagInfo) -> Iterator[str]:
     """Say for each command whether it can work, and with which options or what is missing."""
     options, hints = _options(info)
+    found, named = _truth(info), _truth_to_name(info)
+    judged_by = ['--ground-truth', named.topic] if named and not found else []
+    left = _left(info)
+    if judged_by and left and isinstance(named, Camera) and named.frame_id != left.frame_id:
+        hints.append(
+            f'{named.topic} is in the frame {named.frame_id!r}, the camera in {left.frame_id!r}: '
+            'judge by it only where it is registered to the camera all the same'
+        )
     yield from (f'hint: {hint}' for hint in hints)
-    truth, why_not = _truth(info), 'ground truth: a lidar with /tf_static, or registered depth'
-    pair = _pair(info)
-    no_camera = [] if _left(info) else ['a camera with camera_info that is calibrated']
-    start = ' '.join(['depth-prune', *options])
+    no_camera = [] if left else ['a camera with camera_info that is calibrated']
+    no_views = [] if found or _pair(info) else [f'a right camera with baseline, or {_TRUTH}']
     for what, missing, command in (
-        ('evaluate', no_camera + ([] if truth else [why_not]), f'evaluate {info.bag}'),
+        (
+            'evaluate',
+            no_camera + ([] if found or named else [f'{_TRUTH}, or stereo_msgs/DisparityImage']),
+            ['evaluate', str(info.bag), *judged_by],
+        ),
         (
             'train',
-            no_camera + ([] if truth or pair else [f'a right camera with baseline, or {why_not}']),
-            f'train --bags {info.bag} --out runs/{info.bag.stem}',
+            no_camera + no_views,
+            ['train', '--bags', str(info.bag), '--out', f'runs/{info.bag.stem}'],
         ),
-        ('replay', [] if info.cameras else ['a camera'], f'demo --bag {info.bag}'),
+        ('replay', no_camera, ['replay', str(info.bag), *judged_by]),
     ):
-        yield f'{what}: ' + (f'missing {"; ".join(missing)}' if missing else f'{start} {command}')
+        line = shlex.join(['depth-prune', *options, *command])
+        yield f'{what}: ' + (f'missing {"; ".join(missing)}' if missing else line)
 
 
 def _left(info: BagInfo) -> Camera | None:
@@ -115,17 +140,33 @@ def _left(info: BagInfo) -> Camera | None:
 
 
 def _truth(info: BagInfo) -> bool:
-    """Tell whether something measures the depth of the left images."""
+    """Tell whether something measures the depth of the left images that is found by itself."""
     left = _left(info)
     if left is None:
         return False
     topics = info.topics
-    depths = [info.camera(topics.depth)] if topics else [c for c in info.cameras if c.is_depth]
+    depths = [info.camera(topics.depth)] if topics else _depths(info, left)
     clouds = [info.cloud(topics.lidar)] if topics else []
     registered = any(
-        d is not None and (d.size, d.frame_id) == (left.size, left.frame_id) for d in depths
+        d is not None and d.size == left.size and (d.frame_id == left.frame_id or depth_is_named())
+        for d in depths
     )
     return registered or any(c is not None and c.chain is not None for c in clouds)
+
+
+def _truth_to_name(info: BagInfo) -> Stream | None:
+    """Return what measures the depth of the left images where --ground-truth names it."""
+    left = _left(info)
+    if left is None:
+        return None
+    fitting = (found for found in info.disparities if found.size == left.size)
+    return next(fitting, next(iter(_depths(info, left)), None))
+
+
+def _depths(info: BagInfo, left: Camera) -> list[Camera]:
+    """Return the depth images of the left image's size, those of its frame first."""
+    found = [c for c in info.cameras if c.measures_depth and c.size == left.size]
+    return sorted(found, key=lambda camera: camera.frame_id != left.frame_id)
 
 
 def _pair(info: BagInfo) -> bool:

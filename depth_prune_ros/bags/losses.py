@@ -29,6 +29,13 @@ class Damage:
     size: int | None
     reason: str
 
+    @property
+    def is_end(self) -> bool:
+        """Tell whether all before it is there: it is the end of its file."""
+        if not self.offset or self.size is None or not self.file.is_file():
+            return False
+        return self.offset + self.size >= self.file.stat().st_size
+
 
 @dataclass(frozen=True)
 class Loss:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+from depth_prune_ros.bags.topics import Topics
 from depth_prune_ros.core.camera import Intrinsics
 from depth_prune_ros.core.errors import BagError
 import numpy as np
@@ -39,6 +41,31 @@ def intrinsics(info: Any, width: int, height: int) -> Intrinsics:
     )
     same = (camera.width, camera.height) == (width, height)
     return camera if same else camera.scaled(width, height)
+
+
+def stereo_baseline_m(bag: Path, topics: Topics, left: Any, right: Any) -> float | None:
+    """
+    Return how far the right camera is from the left one; None where P has no distance.
+
+    :param bag: for error messages
+    :param left: CameraInfo of topics.left
+    :param right: CameraInfo of topics.right
+    :raises BagError: the right camera is to the left
+    """
+    ours, theirs = projection(left), projection(right)
+    baseline_m = float((ours[0, 3] - theirs[0, 3]) / ours[0, 0]) if ours[0, 0] else 0.0
+    if baseline_m < 0:
+        msg = (
+            f'{bag}: expected {topics.right} to the right of {topics.left}, found a baseline of '
+            f'{baseline_m:.4f} m; swap the two'
+        )
+        raise BagError(msg)
+    return baseline_m or None
+
+
+def disparity_baseline_m(message: Any) -> float:
+    """Return the baseline in a DisparityImage (ROS 1 calls it T)."""
+    return float(message.t if hasattr(message, 't') else message.T)
 
 
 def cloud_points(topic: str, cloud: Any) -> NDArray[np.float32]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable
 from collections.abc import Collection
 from collections.abc import Generator
 from collections.abc import Iterator
@@ -12,8 +14,10 @@ from functools import cache
 from heapq import merge
 from operator import itemgetter
 from pathlib import Path
+import sys
 from tempfile import TemporaryDirectory
 from typing import Any
+from typing import TypeVar
 
 from depth_prune_ros.bags.bag_files import bag_files
 from depth_prune_ros.bags.bag_files import PACKED
@@ -27,6 +31,7 @@ from depth_prune_ros.bags.mcap_file import McapFile
 from depth_prune_ros.bags.ros1_file import Ros1File
 from depth_prune_ros.bags.sqlite_file import SqliteFile
 from depth_prune_ros.core.errors import BagError
+from depth_prune_ros.core.errors import ImageError
 from rosbags.highlevel import AnyReader
 from rosbags.highlevel.anyreader import AnyReaderError
 from rosbags.interfaces import Connection
@@ -34,6 +39,8 @@ from rosbags.rosbag2 import Reader as Reader2
 from rosbags.typesys import get_typestore
 from rosbags.typesys import Stores
 from rosbags.typesys.store import Typestore
+
+Image = TypeVar('Image')
 
 _REPAIR = 'copy it again, or repair it ("mcap recover", "ros2 bag reindex", "rosbag reindex")'
 
@@ -47,12 +54,15 @@ class Stamped:
     :param stamp_ns: header stamp; the time in the bag where the driver left the header at 0
     :param bag_ns: when it was recorded
     :param message: the message, its header included
+    :param number: which one of its topic was recorded, from 0; None behind damage that took
+        messages nobody counted
     """
 
     topic: str
     stamp_ns: int
     bag_ns: int
     message: Any
+    number: int | None = None
 
 
 class BagReader(AnyReader):
@@ -75,6 +85,8 @@ class BagReader(AnyReader):
         self.bag = bag
         self.files = tuple(files)
         self.damages: dict[Damage, None] = {}
+        self.gaps: list[Damage] = []
+        self.whole_until_ns = sys.maxsize
         self.frames_read: int | None = None
         self._strict = strict
         # rosbags' own readers of single files make way for ours.
@@ -82,16 +94,25 @@ class BagReader(AnyReader):
             readers = [Reader2(file) for file in files]
             for file, reader in zip(files, readers, strict=True):
                 kind = McapFile if file.suffix == '.mcap' else SqliteFile
-                reader.storage = kind(file, self.damaged)
+                reader.storage = kind(file, self.gap)
             self.readers = readers
         else:
-            self.readers = [Ros1File(file, self.damaged) for file in files]
+            self.readers = [Ros1File(file, self.gap) for file in files]
 
     def _open(self) -> None:
         """Open the files; raises BagError where there is nothing to be read because of damage."""
         super()._open()
         if self.damages and not self.message_count:
             raise BagError(_unreadable(self.bag, next(iter(self.damages)).reason))
+        readers: dict[Path, Any] = dict(zip(self.files, self.readers, strict=True))
+        for gap in self.gaps:
+            reader = readers.get(gap.file) if gap.is_end else None
+            self.whole_until_ns = min(self.whole_until_ns, reader.end_time if reader else 0)
+
+    def gap(self, damage: Damage) -> None:
+        """Take note of a damaged place that may have held any number of messages."""
+        self.gaps.append(damage)
+        self.damaged(damage)
 
     def damaged(self, damage: Damage) -> None:
         """Take note of a damaged place; raises BagError where the reader is strict."""
@@ -150,7 +171,7 @@ def open_bag(path: Path, *, strict: bool = False) -> Iterator[BagReader]:
         reader = BagReader(path, files, strict=strict)
         with _one_line(path):
             for damage in missing:
-                reader.damaged(damage)
+                reader.gap(damage)
             stack.enter_context(reader)
         try:
             yield reader
@@ -163,7 +184,7 @@ def read_messages(path: Path, reader: BagReader, topics: Collection[str]) -> Ite
     """
     Read the messages of some topics in the order of recording.
 
-    Messages that do not deserialise are lost like everything else that is damaged.
+    Messages that do not deserialise are lost like everything else that is damaged, but counted.
 
     :param path: for error messages
     :param reader: from open_bag
@@ -173,19 +194,37 @@ def read_messages(path: Path, reader: BagReader, topics: Collection[str]) -> Ite
     if not connections:
         return
     messages = reader.messages(connections)
+    gaps, numbers = len(reader.gaps), Counter[str]()
     while True:
         with _one_line(path):
             found = next(messages, None)
         if found is None:
             return
+        connection, bag_ns, data = found
+        whole = len(reader.gaps) == gaps and bag_ns < reader.whole_until_ns
+        number = numbers[connection.topic] if whole else None
+        numbers[connection.topic] += 1
         try:
-            stamped = _stamped(reader, *found)
+            stamped = _stamped(reader, number, *found)
         except AnyReaderError as error:
-            connection, bag_ns, data = found
             reason = f'{connection.topic} at {bag_ns} ns: {words_of(error)}'
             reader.damaged(Damage(path, None, len(data), reason))
         else:
             yield stamped
+
+
+def decode(reader: BagReader, found: Stamped, how: Callable[[Any], Image]) -> Image | None:
+    """
+    Decode the image of a message; None where it is damaged, and so lost.
+
+    :param how: message -> image; raises ImageError
+    """
+    try:
+        return how(found.message)
+    except ImageError as error:
+        reason = f'{found.topic} at {found.stamp_ns} ns: {error}'
+        reader.damaged(Damage(reader.bag, None, None, reason))
+        return None
 
 
 def header_ns(header: Any) -> int:
@@ -212,13 +251,15 @@ def _later(start_ns: int, messages: Iterator[Any]) -> Iterator[Any]:
     yield from messages
 
 
-def _stamped(reader: AnyReader, connection: Connection, bag_ns: int, data: bytes) -> Stamped:
+def _stamped(
+    reader: AnyReader, number: int | None, connection: Connection, bag_ns: int, data: bytes
+) -> Stamped:
     # As a view, since deserialising slices it, and slices of bytes are copies.
     view: Any = memoryview(data)
     message: Any = reader.deserialize(view, connection.msgtype)
     header = getattr(message, 'header', None)
     stamp_ns = header_ns(header) if header is not None else 0
-    return Stamped(connection.topic, stamp_ns or bag_ns, bag_ns, message)
+    return Stamped(connection.topic, stamp_ns or bag_ns, bag_ns, message, number)
 
 
 def _unreadable(path: Path, reason: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from collections.abc import Iterable
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,12 +18,15 @@ RAW = 'sensor_msgs/msg/Image'
 COMPRESSED = 'sensor_msgs/msg/CompressedImage'
 INFO = 'sensor_msgs/msg/CameraInfo'
 CLOUD = 'sensor_msgs/msg/PointCloud2'
+DISPARITY = 'stereo_msgs/msg/DisparityImage'
 
 _KITTI = ('/kitti/camera_color_left/', '/kitti/camera_gray_left/')
 _LIDARS = ('/kitti/velo/pointcloud', '/kitti/velodyne_points')
 _LIDAR_WORDS = ('velo', 'lidar', 'ouster', 'livox', 'points_raw')
 _NOT_PICTURES = ('depth', 'disparity', 'mask', 'semantic', 'thermal', 'theora')
 _COLOUR_WORDS = ('color', 'colour', 'rgb')
+# What this package's node publishes lies below its name.
+_OURS = 'depth_node'
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,11 @@ def named_topics() -> dict[str, str | None]:
     return dict(_named)
 
 
+def depth_is_named() -> bool:
+    """Tell whether the depth topic was named: it counts in whatever frame it is."""
+    return _named.get('depth') is not None
+
+
 def find_topics(bag: Path) -> Topics:
     """
     Find the topics of a bag by type and name.
@@ -81,12 +90,13 @@ def find_topics(bag: Path) -> Topics:
     return choose_topics(bag, types)
 
 
-def choose_topics(bag: Path, types: Mapping[str, str]) -> Topics:
+def choose_topics(bag: Path, types: Mapping[str, str], judged: Collection[str] = ()) -> Topics:
     """
     Choose among topics; find_topics for a bag that is open already.
 
     :param bag: for error messages
     :param types: topic -> message type
+    :param judged: topics of predicted depth, which are not found as measured depth
     :raises BagError: as find_topics; a topic of name_topics that is not there
     """
     missing = [topic for topic in _named.values() if topic and topic not in types]
@@ -102,7 +112,7 @@ def choose_topics(bag: Path, types: Mapping[str, str]) -> Topics:
         right=right if right_info or 'right' in _named else None,
         right_info=right_info,
         lidar=_lidar(types),
-        depth=_depth_of(left, types),
+        depth=_depth_of(left, types, judged),
     )
     named: dict[str, Any] = {name: topic for name, topic in _named.items() if name != 'left'}
     return replace(found, **named)
@@ -184,8 +194,24 @@ def _lidar(types: Mapping[str, str]) -> str | None:
     return best[0] if best else None
 
 
-def _depth_of(left: str, types: Mapping[str, str]) -> str | None:
-    found = [t for t, kind in types.items() if kind == RAW and 'depth' in t.lower()]
+def predicts(topic: str, info: str | None) -> bool:
+    """
+    Tell whether a depth topic is what this package's node published, which measures nothing.
+
+    :param info: its camera_info
+    """
+    return any(_OURS in name.split('/') for name in (topic, info or ''))
+
+
+def _depth_of(left: str, types: Mapping[str, str], judged: Collection[str]) -> str | None:
+    found = [
+        topic
+        for topic, kind in types.items()
+        if kind == RAW
+        and 'depth' in topic.lower()
+        and topic not in judged
+        and not predicts(topic, info_of(topic, types))
+    ]
     beside = left.removesuffix('/compressed').rpartition('/')[0] + '/depth'
     for want in (beside, 'aligned_depth', 'depth_registered', 'image_rect', 'depth'):
         for topic in found:

@@ -24,6 +24,8 @@ def notes(results: Sequence[Result]) -> tuple[str, ...]:
     """Say what limits the figures of these results, the first of them compared with the others."""
     first = results[0]
     found = list(first.remarks)
+    for origin, count in first.ground_truth.items():
+        found.append(f'Ground truth: {origin} ({count} of {first.frames_in} frames).')
     if not first.frames and not any(result.frames for result in results):
         found.append('No frame has ground truth: there are pictures, but no figures.')
     for key, sentence in _SENTENCES.items():

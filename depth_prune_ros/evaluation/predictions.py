@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -16,10 +15,13 @@ from typing import Any
 from typing import TYPE_CHECKING
 
 from depth_prune_ros.bags.frames import Frame
+from depth_prune_ros.bags.reading import BagReader
+from depth_prune_ros.bags.reading import decode
 from depth_prune_ros.bags.reading import open_bag
 from depth_prune_ros.bags.reading import read_messages
 from depth_prune_ros.bags.reading import Stamped
 from depth_prune_ros.bags.reading import topics_by_type
+from depth_prune_ros.bags.topics import RAW
 from depth_prune_ros.core.camera import disparity_from_depth
 from depth_prune_ros.core.errors import BagError
 from depth_prune_ros.core.errors import ConfigError
@@ -34,11 +36,8 @@ if TYPE_CHECKING:
 
 Float = NDArray[np.float32]
 
-IMAGE = 'sensor_msgs/msg/Image'
-# How far ahead of a frame's stamp a topic is read before its message is given up.
-AHEAD_NS = 2 * 10**9
-# Messages kept for frames still to come: two seconds of a camera at 60 Hz.
-KEPT = 120
+# Messages kept for frames still to come, where their order is another one than the frames'.
+KEPT = 30
 
 
 @dataclass(frozen=True)
@@ -146,39 +145,36 @@ class StampJoin:
     """
     Finds the message of exactly a stamp in a topic that is read along, never kept as a whole.
 
-    Of several messages with one stamp the first counts.
+    Of several messages with one stamp the first counts. Which stamps there are is looked up
+    first, so that no clock that was set, no gap and no missing message leads astray.
     """
 
-    def __init__(self, messages: Iterator[Stamped]) -> None:
-        """Read from these messages, in the order of recording."""
-        self._messages = messages
-        self._kept: dict[int, Any] = {}
-        self._first: int | None = None
-        self._newest = -1
-        self._count = 0
+    def __init__(self, reader: BagReader, topic: str) -> None:
+        """Read which stamps a topic of an open bag has."""
+        self._stamps = [found.stamp_ns for found in read_messages(reader.bag, reader, [topic])]
+        self._coming = set(self._stamps)
+        self._messages = read_messages(reader.bag, reader, [topic])
+        self._kept: dict[int, Stamped] = {}
 
-    def find(self, stamp_ns: int) -> Any | None:
+    def find(self, stamp_ns: int) -> Stamped | None:
         """Return the message of this stamp, or None; each message once."""
-        while stamp_ns not in self._kept and self._newest < stamp_ns + AHEAD_NS:
+        while stamp_ns in self._coming:
             found = next(self._messages, None)
             if found is None:
                 break
-            self._keep(found)
+            if found.stamp_ns not in self._coming:
+                continue
+            self._coming.remove(found.stamp_ns)
+            if found.stamp_ns == stamp_ns:
+                return found
+            self._kept[found.stamp_ns] = found
+            if len(self._kept) > KEPT:
+                del self._kept[next(iter(self._kept))]
         return self._kept.pop(stamp_ns, None)
 
     def span(self) -> str:
-        """Say which stamps there were."""
-        if self._first is None:
-            return 'none'
-        return f'{self._first}..{self._newest} ({self._count})'
-
-    def _keep(self, found: Stamped) -> None:
-        self._count += 1
-        self._first = found.stamp_ns if self._first is None else self._first
-        self._newest = max(self._newest, found.stamp_ns)
-        self._kept.setdefault(found.stamp_ns, found.message)
-        if len(self._kept) > KEPT:
-            del self._kept[next(iter(self._kept))]
+        """Say which stamps there are."""
+        return describe_stamps(self._stamps)
 
 
 class _Topic:
@@ -188,18 +184,24 @@ class _Topic:
         self._bag = bag
         self._topic = topic
         self._stack = ExitStack()
-        self._join: StampJoin | None = None
+        self._opened: tuple[BagReader, StampJoin] | None = None
 
     def find(self, stamp_ns: int) -> Float | None:
-        if self._join is None:
-            reader = self._stack.enter_context(open_bag(self._bag))
-            _check_topic(self._bag, self._topic, topics_by_type(reader))
-            self._join = StampJoin(read_messages(self._bag, reader, [self._topic]))
-        message = self._join.find(stamp_ns)
-        return None if message is None else image_to_depth(message)
+        reader, join = self._opened = self._opened or self._open()
+        found = join.find(stamp_ns)
+        return None if found is None else decode(reader, found, image_to_depth)
+
+    def _open(self) -> tuple[BagReader, StampJoin]:
+        reader = self._stack.enter_context(open_bag(self._bag))
+        _check_topic(self._bag, self._topic, topics_by_type(reader))
+        return reader, StampJoin(reader, self._topic)
 
     def span(self) -> str:
-        return 'none' if self._join is None else self._join.span()
+        if self._opened is None:
+            return 'none'
+        reader, join = self._opened
+        broken = next((f', {damage.reason}' for damage in reader.damages), '')
+        return f'{join.span()}{broken}'
 
     def close(self) -> None:
         self._stack.close()
@@ -221,14 +223,17 @@ def read_depth_topic(bag: Path, topic: str) -> dict[int, Float]:
     """
     Read a recorded depth topic (32FC1 metres or 16UC1 millimetres) as a whole.
 
-    :return: header stamp in nanoseconds -> float32 [h, w] metres, NaN = invalid
-    :raises BagError: the bag is missing or damaged, or has no such topic of images
-    :raises ImageError: an encoding that holds no depth
+    :return: header stamp in nanoseconds -> float32 [h, w] metres, NaN = invalid; images that do
+        not decode are lost
+    :raises BagError: the bag is missing or damaged beyond use, or has no such topic of images
     """
     with open_bag(bag) as reader:
         _check_topic(bag, topic, topics_by_type(reader))
-        stamped = read_messages(bag, reader, [topic])
-        return {found.stamp_ns: image_to_depth(found.message) for found in stamped}
+        depths = (
+            (found.stamp_ns, decode(reader, found, image_to_depth))
+            for found in read_messages(bag, reader, [topic])
+        )
+        return {stamp_ns: depth for stamp_ns, depth in depths if depth is not None}
 
 
 def describe_stamps(stamps: Sequence[int]) -> str:
@@ -238,9 +243,9 @@ def describe_stamps(stamps: Sequence[int]) -> str:
 
 def _check_topic(bag: Path, topic: str, types: Mapping[str, str]) -> None:
     """Refuse a topic that is not there or holds no images."""
-    if types.get(topic) == IMAGE:
+    if types.get(topic) == RAW:
         return
-    images = [name for name, kind in types.items() if kind == IMAGE]
+    images = [name for name, kind in types.items() if kind == RAW]
     topics = f'image topics {", ".join(images) or "none"}'
     what = f'{types[topic]} on it' if topic in types else topics
     msg = f'{bag}: expected depth images on {topic}, found {what}'

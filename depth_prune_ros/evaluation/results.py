@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -103,6 +104,7 @@ class Result:
     :param rules: the protocol's numbers and switches
     :param latencies_ms: of every prediction
     :param remarks: what a reader of the figures has to know of a bag, a sentence each
+    :param ground_truth: frames by where their ground truth is from, in words
     :param counts: frames by what happened to them, see :mod:`depth_prune_ros.evaluation.notes`
     """
 
@@ -118,6 +120,7 @@ class Result:
     name: str = ''
     rules: dict[str, Any] = field(default_factory=dict)
     latencies_ms: tuple[float, ...] = ()
+    ground_truth: dict[str, int] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
 
@@ -135,6 +138,7 @@ class Result:
             'frames_out': self.frames_out,
             'rules': self.rules,
             'latencies_ms': list(self.latencies_ms),
+            'ground_truth': self.ground_truth,
             'counts': self.counts,
             'remarks': list(self.remarks),
         }
@@ -172,9 +176,14 @@ def joined(parts: Sequence[Result]) -> Result:
         frames_in=sum(part.frames_in for part in parts),
         frames_out=sum(part.frames_out for part in parts),
         remarks=tuple(dict.fromkeys(text for part in parts for text in part.remarks)),
-        counts=dict(sum((Counter(part.counts) for part in parts), Counter())),
+        ground_truth=dict(sorted(_added(part.ground_truth for part in parts).items())),
+        counts=dict(_added(part.counts for part in parts)),
     )
     return summed(whole, [found for part in parts for found in part.per_frame])
+
+
+def _added(parts: Iterable[Mapping[str, int]]) -> Counter[str]:
+    return sum(map(Counter, parts), Counter())
 
 
 def latency_percentiles(latencies_ms: Sequence[float]) -> dict[str, float | None]:
@@ -203,6 +212,7 @@ def result_from_json(found: Mapping[str, Any]) -> Result:
             name=found['name'],
             rules=found['rules'],
             latencies_ms=tuple(found['latencies_ms']),
+            ground_truth=found['ground_truth'],
             counts=found['counts'],
             remarks=tuple(found['remarks']),
         )

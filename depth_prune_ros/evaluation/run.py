@@ -108,7 +108,8 @@ def _evaluate_all(
     progress: Callable[[int, int], None] | None,
     workers: int,
 ) -> tuple[Result, ...]:
-    sources = [bag_frames(bag, job.ground_truth) for bag in job.bags]
+    alone = len(job.bags) == 1
+    sources = [bag_frames(bag, job.ground_truth, job.topics, alone=alone) for bag in job.bags]
     names = _bag_names(job.bags)
     first, end = shard.frames(sum(source.count for source in sources))
     done, start, found = 0, 0, []

@@ -74,19 +74,20 @@ class Tally:
         self._judged: list[list[FrameResult]] = [[] for _ in predictors]
         self._latencies: list[list[float]] = [[] for _ in predictors]
         self._predicted = [0] * len(predictors)
+        self._truths: Counter[str] = Counter()
         self.counts: Counter[str] = Counter()
 
     def read(self, frames: Iterable[Frame]) -> Iterator[Read]:
         """Yield the frames wanted with their numbers, and predict what wants to be in turn."""
         first, end = self._part.first, self._part.end
-        latest = -1
+        before_ns = -1
         try:
             for index, frame in enumerate(frames):
                 if end is not None and index >= end:
                     return
                 if index >= first:
-                    self.counts['stamps back'] += frame.stamp_ns < latest
-                latest = max(latest, frame.stamp_ns)
+                    self.counts['stamps back'] += frame.stamp_ns < before_ns
+                before_ns = frame.stamp_ns
                 # One frame more, in front: flicker is between neighbours.
                 if index < first - 1:
                     continue
@@ -117,6 +118,8 @@ class Tally:
     def _count(self, seen: Seen, judged: Sequence[Judged | None]) -> None:
         self._stamps.append(seen.frame.stamp_ns)
         self.counts['frames'] += 1
+        if seen.frame.depth_origin:
+            self._truths[seen.frame.depth_origin] += 1
         self.counts['no ground truth'] += seen.frame.depth is None
         self.counts['ground truth out of range'] += (
             seen.frame.depth is not None and seen.truth is None
@@ -152,6 +155,7 @@ class Tally:
             name=predictor.name,
             rules=asdict(self._rules),
             latencies_ms=latencies,
+            ground_truth=dict(sorted(self._truths.items())),
             counts={**self.counts, 'no prediction': len(self._stamps) - self._predicted[i]},
         )
         return summed(empty, self._judged[i])

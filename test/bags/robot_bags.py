@@ -79,6 +79,31 @@ class RobotBag:
             data=values.view(np.uint8).ravel(),
         )
 
+    def disparity(self, topic: str, stamp_ns: int, values: NDArray[np.float32]) -> None:
+        """Add a DisparityImage of 32FC1 with f 100 and baseline 0.5."""
+        self.depth(topic, stamp_ns, values)
+        *_, image = self.messages.pop()
+        self.add(
+            topic,
+            'stereo_msgs/msg/DisparityImage',
+            stamp_ns,
+            header=image.header,
+            image=image,
+            f=100.0,
+            t=0.5,
+            valid_window=self.make(
+                'sensor_msgs/msg/RegionOfInterest',
+                x_offset=0,
+                y_offset=0,
+                height=0,
+                width=0,
+                do_rectify=False,
+            ),
+            min_disparity=1.0,
+            max_disparity=64.0,
+            delta_d=0.125,
+        )
+
     def info(
         self, topic: str, stamp_ns: int, fx: float = 10, tx: float = 0, *, empty_p: bool = False
     ) -> None:

@@ -170,6 +170,8 @@ def test_official_depth_goes_before_the_lidar(tmp_path: Path) -> None:
     kitti_to_bag(drive, tmp_path / 'bag')
     frames = list(read_frames(tmp_path / 'bag'))
     assert [frame.depth_source for frame in frames] == ['lidar', 'depth', 'lidar']
+    lidar, depth = 'lidar /kitti/velo/pointcloud', '/kitti/camera_color_left/depth'
+    assert [frame.depth_origin for frame in frames] == [lidar, depth, lidar]
     assert frames[1].depth is not None
     assert np.nanmax(frames[1].depth) == np.float32(10 + 65 / 256)
     lidar_only = replace(find_topics(tmp_path / 'bag'), depth=None)

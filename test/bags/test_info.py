@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+import shlex
 
 from depth_prune_ros.bags.frames import read_frames
 from depth_prune_ros.bags.info import read_info
@@ -61,7 +62,7 @@ def test_a_stereo_camera_with_lidar_can_do_everything(tmp_path: Path) -> None:
     assert found['checked'] == 'checked: 5 frames, 5 with right image, 5 with ground truth'
     assert found['evaluate'] == f'evaluate: depth-prune evaluate {path}'
     assert found['train'] == f'train: depth-prune train --bags {path} --out runs/bag'
-    assert found['replay'] == f'replay: depth-prune demo --bag {path}'
+    assert found['replay'] == f'replay: depth-prune replay {path}'
 
 
 def test_among_several_cameras_one_has_to_be_named(tmp_path: Path) -> None:
@@ -70,7 +71,7 @@ def test_among_several_cameras_one_has_to_be_named(tmp_path: Path) -> None:
     assert 'nothing chosen: expected one camera, found /back/image_raw, ' in found['nothing']
     options = '--left /back/image_raw --left-info /back/camera_info'
     assert found['evaluate'].startswith('evaluate: missing ground truth')
-    assert found['replay'] == f'replay: depth-prune {options} demo --bag {path}'
+    assert found['replay'] == f'replay: depth-prune {options} replay {path}'
     name_topics(left='/back/image_raw')
     found = lines_of(path)
     assert found['evaluate'] == f'evaluate: depth-prune --left /back/image_raw evaluate {path}'
@@ -102,6 +103,7 @@ def test_what_is_missing_of_the_calibration_is_said(tmp_path: Path) -> None:
     found = lines_of(bag.write(tmp_path / 'bare'))
     assert found['camera'].endswith('no camera_info')
     assert found['train'].startswith('train: missing a camera with camera_info')
+    assert found['replay'] == 'replay: missing a camera with camera_info that is calibrated'
     bag = RobotBag()
     bag.info('/cam/camera_info', START_NS, fx=0.0)
     bag.image('/cam/image_raw', START_NS)
@@ -111,15 +113,56 @@ def test_what_is_missing_of_the_calibration_is_said(tmp_path: Path) -> None:
     assert 'calibrate the camera' in found['checked']
 
 
+def with_depth(topic: str, frame: str) -> RobotBag:
+    """Make a camera and depth images of its size."""
+    bag = robot('/cam/color', lidar=False)
+    for number in range(5):
+        values = np.full((6, 8), 2, np.float32)
+        bag.depth(topic, START_NS + number * SECOND // 2, values, frame)
+    return bag
+
+
 def test_depth_that_is_registered_is_ground_truth(tmp_path: Path) -> None:
-    for frame, usable in (('cam', True), ('depth', False)):
-        bag = robot('/cam/color', lidar=False)
-        for number in range(5):
-            values = np.full((6, 8), 2, np.float32)
-            bag.depth('/cam/depth/image', START_NS + number * SECOND // 2, values, frame)
-        found = lines_of(bag.write(tmp_path / frame))
-        assert '8x6 32FC1' in found['depth']
-        assert ('missing' not in found['evaluate']) == usable
+    path = with_depth('/cam/depth/image', 'cam').write(tmp_path / 'bag')
+    found = lines_of(path)
+    assert '8x6 32FC1' in found['depth']
+    assert found['evaluate'] == f'evaluate: depth-prune evaluate {path}'
+    assert found['train'].startswith('train: depth-prune train')
+
+
+def test_depth_in_another_frame_is_named_and_counts_then(tmp_path: Path) -> None:
+    path = with_depth('/cam/depth/image', 'depth').write(tmp_path / 'bag')
+    found = lines_of(path)
+    option = '--ground-truth /cam/depth/image'
+    assert found['evaluate'] == f'evaluate: depth-prune evaluate {path} {option}'
+    assert found['replay'] == f'replay: depth-prune replay {path} {option}'
+    assert "is in the frame 'depth', the camera in 'cam'" in found['hint']
+    assert found['train'].startswith('train: missing')
+    name_topics(depth='/cam/depth/image')
+    command = f'depth-prune --depth /cam/depth/image evaluate {path}'
+    assert lines_of(path)['evaluate'] == f'evaluate: {command}'
+
+
+def test_depth_of_the_node_itself_measures_nothing(tmp_path: Path) -> None:
+    path = with_depth('/robot/depth_node/depth', 'cam').write(tmp_path / 'bag')
+    found = lines_of(path, check=True)
+    assert found['depth'].startswith('depth   /robot/depth_node/depth: 5')
+    assert found['evaluate'].startswith('evaluate: missing ground truth')
+    assert found['checked'] == 'checked: 5 frames, 0 with right image, 0 with ground truth'
+
+
+def test_disparity_is_listed_with_the_option_to_write(tmp_path: Path) -> None:
+    bag = robot('/left', lidar=False)
+    bag.disparity('/stereo/disparity', START_NS, np.full((6, 8), 5, np.float32))
+    path = bag.write(tmp_path / "a bag's")
+    found = lines_of(path)
+    assert found['disparity'] == (
+        "disparity  /stereo/disparity: 1, frame 'cam', 8x6; f 100.0, baseline 0.5000 m"
+    )
+    assert 'other topics' not in ' '.join(found.values())
+    words = shlex.split(found['evaluate'])
+    assert words[2:] == ['evaluate', str(path), '--ground-truth', '/stereo/disparity']
+    assert shlex.split(found['replay'])[2:4] == ['replay', str(path)]
 
 
 def test_a_damaged_bag_is_shown_as_far_as_it_goes(tmp_path: Path) -> None:

@@ -132,6 +132,31 @@ def test_an_image_that_does_not_decode_is_lost_alone(tmp_path: Path) -> None:
         list(read_frames(bag.write(tmp_path / 'unknown')))
 
 
+def test_a_right_or_depth_image_that_does_not_decode_costs_no_frame(tmp_path: Path) -> None:
+    bag = stereo([0, 1, 2], [0, 1, 2])
+    for stamp in range(3):
+        values = np.full((6, 8), 2 + stamp, np.float32)
+        bag.depth('/left/depth', START_NS + stamp * TENTH, values)
+    rights, depths = (
+        [message for _, found, _, message in bag.messages if found == topic]
+        for topic in ('/right/image_raw', '/left/depth')
+    )
+    for damaged in (rights[0], depths[1]):
+        damaged.data = damaged.data[:5]
+    path = bag.write(tmp_path / 'bag')
+    with collect_findings() as findings:
+        frames = list(read_frames(path))
+    assert [frame.left[0, 0, 0] for frame in frames] == [0, 1, 2]
+    assert [frame.right is None for frame in frames] == [True, False, False]
+    assert [f.depth if f.depth is None else f.depth[0, 0] for f in frames] == [2, None, 4]
+    assert [f.depth_origin for f in frames] == ['/left/depth', '', '/left/depth']
+    reasons = [damage.reason for damage in findings.losses[path].damages]
+    assert [reason.split(': expected ')[0] for reason in reasons] == [
+        f'/right/image_raw at {START_NS} ns',
+        f'/left/depth at {START_NS + TENTH} ns',
+    ]
+
+
 def test_the_depth_image_of_another_size_is_told(tmp_path: Path) -> None:
     bag = stereo([0, 1], [])
     for stamp in (0, 1):

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from depth_prune_ros.bags.topics import choose_topics
 from depth_prune_ros.bags.topics import CLOUD
 from depth_prune_ros.bags.topics import COMPRESSED
 from depth_prune_ros.bags.topics import INFO
+from depth_prune_ros.bags.topics import name_topics
 from depth_prune_ros.bags.topics import RAW
 from depth_prune_ros.bags.topics import Topics
 from depth_prune_ros.core.errors import BagError
 import pytest
 
 BAG = Path('some.bag')
+
+
+@pytest.fixture(autouse=True)
+def _topics_of_no_other_test() -> Iterator[None]:
+    yield
+    name_topics()
 
 
 def kitti(*cameras: str, image: str = 'image_raw', kind: str = RAW) -> dict[str, str]:
@@ -111,3 +119,26 @@ def test_no_image_lists_what_there_is() -> None:
     types = {'/imu': 'sensor_msgs/msg/Imu', '/depth/image': RAW}
     with pytest.raises(BagError, match=r'an image topic, found /imu \(sensor_msgs/msg/Imu\), /d'):
         choose_topics(BAG, types)
+
+
+@pytest.mark.parametrize(
+    'topic', ['/depth_node/depth', '/robot/depth_node/depth', '/depth_node/metric/depth']
+)
+def test_what_the_node_published_is_not_found_as_measured_depth(topic: str) -> None:
+    types = {'/camera/color/image': RAW, '/camera/color/camera_info': INFO, topic: RAW}
+    assert choose_topics(BAG, types).depth is None
+    measured = '/zed/depth'
+    assert choose_topics(BAG, types | {measured: RAW}).depth == measured
+
+
+def test_depth_beside_the_node_s_camera_info_is_not_found() -> None:
+    types = {'/front/image': RAW, '/depth_node/camera_info': INFO, '/renamed/depth': RAW}
+    assert choose_topics(BAG, types).depth is None
+
+
+def test_depth_that_is_judged_is_found_only_by_its_name() -> None:
+    types = {'/front/image': RAW, '/front/camera_info': INFO, '/a/depth': RAW, '/b/depth': RAW}
+    assert choose_topics(BAG, types).depth == '/a/depth'
+    assert choose_topics(BAG, types, ['/a/depth']).depth == '/b/depth'
+    name_topics(depth='/a/depth')
+    assert choose_topics(BAG, types, ['/a/depth']).depth == '/a/depth'

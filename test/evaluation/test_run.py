@@ -71,6 +71,7 @@ def test_models_and_topics_side_by_side_on_two_bags(
     assert [(f.bag, f.index) for f in topic.per_frame[4:]] == [('a', 4), ('b', 1)]
     assert (topic.frames_in, topic.frames_out) == (7, 6)
     assert notes((model, topic)) == (
+        'Ground truth: /left/depth (7 of 7 frames).',
         '/recorded: no depth of exactly their stamp for 1 of 7 frames; these are not judged.',
     )
 
@@ -161,6 +162,7 @@ def test_two_cameras_of_different_size_give_no_baseline(
     assert notes([result]) == (
         'bag: the left camera has 40x20 px, the right one 20x10: not a rectified pair, so no '
         'baseline and no D1-all',
+        'Ground truth: /left/depth (5 of 5 frames).',
     )
     with pytest.raises(BagError, match='protocol kitti2015: expected a stereo pair'):
         evaluate_bags(job(red_engine, bag, rules=KITTI_2015))
@@ -239,9 +241,17 @@ def test_stamps_that_go_back_are_judged_and_told(red_engine: DepthEngine, tmp_pa
     assert topic.frames == 4
     flickers = [f.detail.flicker is None for f in model.per_frame if f.detail]
     assert flickers == [True, False, True, False]
-    assert notes([model]) == (
+    assert notes([model])[1:] == (
         '1 times the stamps go back; flicker is taken over rising stamps only.',
     )
+
+
+def test_stamps_that_rise_behind_a_step_back_are_not_counted(
+    red_engine: DepthEngine, tmp_path: Path
+) -> None:
+    bag = make_bag(tmp_path / 'bag', [STAMPS[i] for i in (0, 3, 1, 2, 4)])
+    (result,) = evaluate_bags(job(red_engine, bag))
+    assert result.counts['stamps back'] == 1
 
 
 def test_nothing_in_common_is_told(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import cv2
 from depth_prune_ros.bags.frames import Frame
+from depth_prune_ros.bags.topics import name_topics
 from depth_prune_ros.core.errors import BagError
 from depth_prune_ros.core.errors import ConfigError
 from depth_prune_ros.evaluation.truth import bag_frames
@@ -65,6 +66,31 @@ def test_a_depth_topic_by_name_goes_before_what_is_found(tmp_path: Path) -> None
     assert depths(bag, 'lidar') == [None, None, None]
 
 
+def test_depth_that_is_judged_is_no_ground_truth_unless_it_is_named(tmp_path: Path) -> None:
+    topics = {**camera_topics(STAMPS), '/depth_node/depth': depth_stream(STAMPS, 7)}
+    bag = write_bag(tmp_path / 'node', topics)
+    assert depths(bag, '') == [None] * 3
+    assert depths(bag, '/depth_node/depth') == [7] * 3
+    topics['/left/depth'] = topics.pop('/depth_node/depth')
+    bag = write_bag(tmp_path / 'other', topics)
+    assert [middle(f) for f in bag_frames(bag, '', ['/left/depth']).read()] == [None] * 3
+    assert [middle(f) for f in bag_frames(bag, '/left/depth', ['/left/depth']).read()] == [7] * 3
+
+
+def test_the_option_depth_names_what_is_registered(tmp_path: Path) -> None:
+    kind, messages = depth_stream(STAMPS, 7)
+    for _, message in messages:
+        message.header.frame_id = 'depth_camera'
+    bag = write_bag(tmp_path / 'bag', {**camera_topics(STAMPS), '/cam/depth': (kind, messages)})
+    assert depths(bag, '') == [None] * 3
+    name_topics(depth='/cam/depth')
+    try:
+        assert depths(bag, '') == [7] * 3
+        assert depths(bag, 'lidar') == [None] * 3
+    finally:
+        name_topics()
+
+
 def test_disparity_image_brings_its_own_camera(tmp_path: Path) -> None:
     # f * t / d = 100 * 0.5 / 5 = 10 m
     topics = camera_topics(STAMPS)
@@ -75,7 +101,7 @@ def test_disparity_image_brings_its_own_camera(tmp_path: Path) -> None:
     frame = list(bag_frames(bag, '/stereo/disparity').read())[1]
     assert frame.depth is not None
     assert np.isnan(frame.depth[0, 0])
-    assert frame.depth_source == 'stereo'
+    assert (frame.depth_source, frame.depth_origin) == ('stereo', 'disparity /stereo/disparity')
 
 
 def test_disparity_below_the_message_s_minimum_is_none(tmp_path: Path) -> None:
@@ -124,7 +150,7 @@ def test_as_many_pngs_as_frames_go_by_name(tmp_path: Path) -> None:
     frame = next(bag_frames(bag, str(folder)).read())
     assert frame.depth is not None
     assert np.isnan(frame.depth[0, 0])
-    assert frame.depth_source == 'png'
+    assert (frame.depth_source, frame.depth_origin) == ('png', f'PNGs of {folder}')
 
 
 def test_fewer_pngs_go_by_number(tmp_path: Path) -> None:

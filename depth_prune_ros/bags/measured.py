@@ -1,0 +1,98 @@
+"""The depth that a bag measured for its left images: by a depth camera, or by lidar."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from depth_prune_ros.bags.messages import cloud_points
+from depth_prune_ros.bags.oddities import Oddities
+from depth_prune_ros.bags.reading import BagReader
+from depth_prune_ros.bags.reading import decode
+from depth_prune_ros.bags.reading import read_messages
+from depth_prune_ros.bags.reading import Stamped
+from depth_prune_ros.bags.topics import Topics
+from depth_prune_ros.bags.transforms import StaticTransforms
+from depth_prune_ros.bags.transforms import TOPIC as TF_STATIC
+from depth_prune_ros.core.camera import Intrinsics
+from depth_prune_ros.core.camera import points_to_depth
+from depth_prune_ros.core.errors import BagError
+from depth_prune_ros.core.images import image_to_depth
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Measured:
+    """
+    What was measured for one image: see the fields of Frame.
+
+    :param depth: float32 [H, W] metres, or None
+    :param source: 'depth', 'lidar' or None
+    :param origin: which topic, in words
+    """
+
+    depth: NDArray[np.float32] | None = None
+    source: str | None = None
+    origin: str = ''
+
+
+class MeasuredDepth:
+    """Makes depth of the messages that belong to a left image."""
+
+    def __init__(
+        self, reader: BagReader, topics: Topics, oddities: Oddities, *, any_frame: bool
+    ) -> None:
+        """
+        Read how lidar and camera are connected.
+
+        :param any_frame: depth images count in whatever frame they are, not the left one's alone
+        """
+        self._reader = reader
+        self._topics = topics
+        self._oddities = oddities
+        self._any_frame = any_frame
+        wanted = [TF_STATIC] if topics.lidar else []
+        self._transforms = StaticTransforms(read_messages(reader.bag, reader, wanted))
+
+    def of(self, left: Stamped, others: Mapping[str, Stamped], camera: Intrinsics) -> Measured:
+        """
+        Return the depth of an image: a depth image's, else the lidar's.
+
+        :param others: topic -> message that belongs to the left image
+        :raises BagError: nothing connects the lidar with the camera
+        """
+        image = others.get(self._topics.depth or '')
+        if image is not None and self._registered(left.message, image.message, camera):
+            depth = decode(self._reader, image, image_to_depth)
+            if depth is not None:
+                return Measured(depth, 'depth', image.topic)
+        cloud = others.get(self._topics.lidar or '')
+        return Measured() if cloud is None else self._of_cloud(left, cloud, camera)
+
+    def _of_cloud(self, left: Stamped, cloud: Stamped, camera: Intrinsics) -> Measured:
+        frames = left.message.header.frame_id, cloud.message.header.frame_id
+        cam_T_lidar = self._transforms.lookup(*frames, left.bag_ns)
+        if cam_T_lidar is None:
+            msg = (
+                f'{self._reader.bag}: expected {TF_STATIC} to connect {frames[1]!r} '
+                f'({cloud.topic}) with {frames[0]!r} ({left.topic}), found no chain; record '
+                f'{TF_STATIC}, or leave the lidar out'
+            )
+            raise BagError(msg)
+        points = cloud_points(cloud.topic, cloud.message)
+        depth = points_to_depth(points, cam_T_lidar, camera)
+        return Measured(depth, 'lidar', f'lidar {cloud.topic}')
+
+    def _registered(self, left: Any, depth: Any, camera: Intrinsics) -> bool:
+        same_size = (depth.width, depth.height) == (camera.width, camera.height)
+        frames = depth.header.frame_id, left.header.frame_id
+        if same_size and (self._any_frame or frames[0] == frames[1]):
+            return True
+        self._oddities.unfit(
+            self._topics.depth or '',
+            f'depth images of {depth.width}x{depth.height} in {frames[0]!r} are not registered to '
+            f'those of {camera.width}x{camera.height} in {frames[1]!r} and are left out',
+        )
+        return False
