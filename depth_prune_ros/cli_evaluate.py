@@ -107,6 +107,8 @@ def _run(job: Job, shard: str, out: Path | None) -> None:
     from depth_prune_ros.evaluation.gallery import Gallery
     from depth_prune_ros.evaluation.report import write_report
     from depth_prune_ros.evaluation.run import evaluate_bags
+    from depth_prune_ros.evaluation.run import identity
+    from depth_prune_ros.evaluation.shards import Merged
     from depth_prune_ros.evaluation.shards import parse_shard
     from depth_prune_ros.evaluation.shards import write_shard
 
@@ -125,7 +127,8 @@ def _run(job: Job, shard: str, out: Path | None) -> None:
     print_results(results)
     title = f'Depth of {", ".join(bag.resolve().name for bag in job.bags)}'
     if piece and out:
-        say(f'shard: {write_shard(out, results, gallery.shots(), title, piece)}')
+        evaluated = Merged(results, gallery.shots(), title)
+        say(f'shard: {write_shard(out, evaluated, piece, identity(job))}')
     elif out:
         say(f'report: {write_report(out, results, gallery.shots(), title)}')
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from dataclasses import replace
 import os
 from pathlib import Path
+from typing import Any
 from typing import TYPE_CHECKING
 
 import cv2
@@ -99,6 +100,19 @@ def evaluate_bags(
     """
     with _one_opencv_thread():
         return _evaluate_all(job, shard or Shard(), on_frame, progress, workers or _processors())
+
+
+def identity(job: Job) -> dict[str, Any]:
+    """Return what tells a job from another, as JSON."""
+    alone = len(job.bags) == 1
+    sources = [bag_frames(bag, job.ground_truth, job.topics, alone=alone) for bag in job.bags]
+    return {
+        'images': [source.count for source in sources],
+        'models': [engine.sha256 for _, engine in job.engines],
+        'topics': list(job.topics),
+        'depth_bag': job.depth_bag.resolve().name if job.depth_bag else '',
+        'ground_truth': job.ground_truth,
+    }
 
 
 def _evaluate_all(

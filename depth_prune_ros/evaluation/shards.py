@@ -23,7 +23,7 @@ from depth_prune_ros.evaluation.results import result_from_json
 import numpy as np
 
 FILE = 'shard.json'
-_VERSION = 1
+_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -62,16 +62,21 @@ class Merged:
 
 
 def write_shard(
-    folder: Path, results: Sequence[Result], shots: Sequence[Shot], title: str, shard: Shard
+    folder: Path,
+    evaluated: Merged,
+    shard: Shard,
+    work: Mapping[str, Any],
 ) -> Path:
     """
     Write what merge needs of a shard: shard.json and the pictures of the frames it may show.
 
+    :param evaluated: the shard's own results, the frames it may show, the title of the whole
+    :param work: what the whole is, as JSON: shards of something else are not merged with it
     :return: shard.json; written last, so that a folder with it is whole
     :raises ConfigError: the folder cannot be made or written
     """
     rows = []
-    for number, shot in enumerate(shots):
+    for number, shot in enumerate(evaluated.shots):
         names = [f'shot_{number}_{i}.png' for i in range(1 + len(shot.others))]
         for name, picture in zip(names, (shot.picture, *shot.others), strict=True):
             write_png(folder / name, picture)
@@ -80,8 +85,9 @@ def write_shard(
     found = {
         'version': _VERSION,
         'shard': asdict(shard),
-        'title': title,
-        'results': [result.to_json() for result in results],
+        'work': work,
+        'title': evaluated.title,
+        'results': [result.to_json() for result in evaluated.results],
         'shots': rows,
     }
     write_file(folder / FILE, (json.dumps(found, allow_nan=False) + '\n').encode())
@@ -94,14 +100,18 @@ def merge_shards(folders: Sequence[Path]) -> Merged:
 
     Every figure is computed anew from the frames, and so is that of one run.
 
-    :raises ConfigError: a folder without a shard, one that is missing or there twice, or shards
-        of different evaluations
+    :raises ConfigError: a folder without a shard, one that is missing or there twice, shards
+        of different evaluations, or no prediction for any frame of theirs
     """
     found = [_read(folder) for folder in folders]
     _check(folders, found)
     order = sorted(range(len(found)), key=lambda i: int(found[i]['shard']['number']))
     parts = [[result_from_json(r) for r in found[i]['results']] for i in order]
     results = tuple(joined(column) for column in zip(*parts, strict=True))
+    for result in results:
+        if result.frames_in and not result.frames_out:
+            msg = f'expected depth of {result.name} in the shards, found none for any frame'
+            raise ConfigError(msg)
     shots = [shot for i in order for shot in _shots(folders[i], found[i])]
     return Merged(results, choose(shots, results[0]), found[0]['title'])
 
@@ -124,8 +134,8 @@ def _check(folders: Sequence[Path], found: Sequence[Mapping[str, Any]]) -> None:
     for folder, one in zip(folders, found, strict=True):
         if _identity(one) != _identity(found[0]):
             msg = (
-                f'{folder}: expected a shard of the same bags, models, protocol and number of '
-                f'parts as {folders[0]}, found another evaluation'
+                f'{folder}: expected a shard of the same bags, models, ground truth, protocol and '
+                f'number of parts as {folders[0]}, found another evaluation'
             )
             raise ConfigError(msg)
     count = int(found[0]['shard']['count'])
@@ -138,7 +148,7 @@ def _check(folders: Sequence[Path], found: Sequence[Mapping[str, Any]]) -> None:
 
 def _identity(found: Mapping[str, Any]) -> list[Any]:
     results = [[r['name'], r['rules'], r['model']] for r in found['results']]
-    return [found['shard']['count'], found['title'], results]
+    return [found['shard']['count'], found['work'], found['title'], results]
 
 
 def _shots(folder: Path, found: Mapping[str, Any]) -> list[Shot]:

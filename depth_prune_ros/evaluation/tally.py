@@ -41,6 +41,11 @@ class Part:
     first: int = 0
     end: int | None = None
 
+    @property
+    def whole(self) -> bool:
+        """Tell whether it is all of the bag."""
+        return self.first == 0 and self.end is None
+
 
 @dataclass(frozen=True)
 class Read:
@@ -139,7 +144,7 @@ class Tally:
         return tuple(self._result(i, predictor) for i, predictor in enumerate(self._predictors))
 
     def _result(self, i: int, predictor: Predictor) -> Result:
-        if self._stamps and not self._predicted[i]:
+        if self._part.whole and self._stamps and not self._predicted[i]:
             raise BagError(predictor.why_none(self._stamps))
         latencies = tuple(self._latencies[i])
         nothing = DepthMetrics(*[math.nan] * len(METRICS))

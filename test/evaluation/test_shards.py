@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 import json
 from pathlib import Path
@@ -16,8 +17,10 @@ from depth_prune_ros.evaluation.report import results_to_json
 from depth_prune_ros.evaluation.results import Result
 from depth_prune_ros.evaluation.results import result_from_json
 from depth_prune_ros.evaluation.run import evaluate_bags
+from depth_prune_ros.evaluation.run import identity
 from depth_prune_ros.evaluation.run import Job
 from depth_prune_ros.evaluation.shards import merge_shards
+from depth_prune_ros.evaluation.shards import Merged
 from depth_prune_ros.evaluation.shards import parse_shard
 from depth_prune_ros.evaluation.shards import Shard
 from depth_prune_ros.evaluation.shards import write_shard
@@ -57,7 +60,8 @@ def write(job: Job, folder: Path, shard: Shard) -> tuple[Result, ...]:
     """Evaluate a shard into a folder of its own."""
     gallery = Gallery()
     results = evaluate_bags(job, shard=shard, on_frame=gallery, workers=2)
-    write_shard(folder / str(shard.number), results, gallery.shots(), 'a title', shard)
+    evaluated = Merged(results, gallery.shots(), 'a title')
+    write_shard(folder / str(shard.number), evaluated, shard, identity(job))
     return results
 
 
@@ -136,7 +140,7 @@ def test_shards_that_do_not_belong_together(job: Job, tmp_path: Path) -> None:
         merge_shards([first, second])
     other = replace(job, rules=replace(EIGEN, median_scaling=True))
     write(other, tmp_path, Shard(2, 2))
-    with pytest.raises(ConfigError, match='2: expected a shard of the same bags, models, proto'):
+    with pytest.raises(ConfigError, match='2: expected a shard of the same bags, models, gro'):
         merge_shards([first, second])
     shutil.rmtree(second)
     write(job, tmp_path, Shard(2, 2))
@@ -144,5 +148,44 @@ def test_shards_that_do_not_belong_together(job: Job, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match='shot_0_0.png: expected a picture of the shard'):
         merge_shards([first, second])
     (second / 'shard.json').write_text('{"version": 99}')
-    with pytest.raises(ConfigError, match='expected a shard of version 1'):
+    with pytest.raises(ConfigError, match='expected a shard of version 2'):
         merge_shards([first, second])
+
+
+def test_a_topic_may_cover_a_part_of_the_bag(job: Job, tmp_path: Path) -> None:
+    """Of six images the first two have depth on the topic: the second half has none."""
+    stamps = [stamp_of(i) for i in range(6)]
+    topics = camera_topics(stamps, red=30)
+    depth = np.full((HEIGHT, WIDTH), 7, np.float32)
+    for name, some in (('/left/depth', stamps), ('/recorded', stamps[:2])):
+        topics[name] = (IMAGE, [(s, image_message(s, depth, '32FC1')) for s in some])
+    half = Job((write_bag(tmp_path / 'bag', topics),), EIGEN, topics=('/recorded',))
+    whole = evaluate_bags(half)
+    for number in (1, 2):
+        write(half, tmp_path, Shard(number, 2))
+    merged = merge_shards([tmp_path / '1', tmp_path / '2'])
+    assert without_latency(merged.results) == without_latency(whole)
+    assert (whole[0].frames_in, whole[0].frames_out, whole[0].frames) == (6, 2, 2)
+    for number in (1, 2):
+        folder = tmp_path / str(number)
+        found = json.loads((folder / 'shard.json').read_text())
+        found['results'][0] |= {'frames_out': 0, 'per_frame': []}
+        (folder / 'shard.json').write_text(json.dumps(found))
+    with pytest.raises(ConfigError, match='expected depth of /recorded in the shards, found none'):
+        merge_shards([tmp_path / '1', tmp_path / '2'])
+
+
+def test_shards_of_another_truth_bag_or_model_are_not_merged(job: Job, tmp_path: Path) -> None:
+    write(job, tmp_path, Shard(1, 2))
+    engine = copy.copy(job.engines[0][1])
+    engine.sha256 = '0' * 64
+    longer = replace(job, bags=(*job.bags[:2], shutil.copytree(job.bags[0], tmp_path / 'bag2')))
+    for other in (
+        replace(job, ground_truth='/recorded'),
+        replace(job, engines=(('red', engine),)),
+        longer,
+    ):
+        write(other, tmp_path, Shard(2, 2))
+        with pytest.raises(ConfigError, match='2: expected a shard of the same bags, models, gro'):
+            merge_shards([tmp_path / '1', tmp_path / '2'])
+        shutil.rmtree(tmp_path / '2')
