@@ -228,18 +228,19 @@ def _suit(bags: list[Path], out: Path) -> Path:
 def _prepare_budget(
     run: Path, budget: str, config: Path | None, changes: Mapping[str, Any]
 ) -> None:
-    """Make the table that a latency is predicted by, if it is not there yet."""
+    """Make the table that a latency is predicted by, if it is not there yet; rank 0 does."""
+    from depth_prune_ros.offline import ranks
     from depth_prune_ros.offline.checkpoint import load
     from depth_prune_ros.offline.config import read_config
     from depth_prune_ros.offline.cost import counts_latency
 
     settings = read_config(config, changes)
-    if not counts_latency(budget) and settings.prune.form != 'latency':
-        return
-    from depth_prune_ros.offline.latency_stage import latency_bench
+    wanted = counts_latency(budget) or settings.prune.form == 'latency'
+    if wanted and ranks.is_first():
+        from depth_prune_ros.offline.latency_stage import latency_bench
 
-    with bars() as progress:
-        latency_bench(settings, load(run).network, partial(progress, 'measuring layers'))
+        with bars() as progress:
+            latency_bench(settings, load(run).network, partial(progress, 'measuring layers'))
 
 
 def _say_latency(run: Path) -> None:

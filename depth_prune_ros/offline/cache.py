@@ -4,9 +4,10 @@ Decoded samples on disk: made once per bag and options, then read through a memo
 A cache is a folder, ``<bag>-<key>``: ``samples.bin`` (for each sample its left image, right image
 and points, one after the other), ``index.npy`` (where they begin) and ``about.json`` (what the key
 was made of). The key is a digest of all bytes of the bag, of the options, and of the code that
-decodes, so what has changed has another name and nothing stale is ever read. A cache is
-written under a hidden name, synchronised and renamed: one that has its name is whole. A lock
-makes a second process wait for the first instead of decoding the same bag.
+decodes, so what has changed has another name and nothing stale is ever read. The fingerprint is a
+digest of the options and of what was decoded: newer code that decodes the same has the same. A
+cache is written under a hidden name, synchronised and renamed: one that has its name is whole. A
+lock makes a second process wait for the first instead of decoding the same bag.
 """
 
 from __future__ import annotations
@@ -71,7 +72,7 @@ class CachedSamples:
         if file.stat().st_size != about['bytes']:
             msg = f'{file}: expected {about["bytes"]} bytes, found {file.stat().st_size}'
             raise ValueError(msg)
-        self.fingerprint: str = about['key']
+        self.fingerprint: str = about['fingerprint']
         self._size: tuple[int, int] = tuple(about['sample_size'])
         self._rows = np.load(folder / 'index.npy')
         mapped = np.memmap(file, np.uint8, 'r') if about['bytes'] else np.zeros(0, np.uint8)
@@ -154,6 +155,8 @@ def _make(
         rows = _write(partial / 'samples.bin', samples, bag, final.parent)
         about = {**about, 'bytes': (partial / 'samples.bin').stat().st_size}
         np.save(partial / 'index.npy', np.array(rows, _ROW))
+        decoded = bag_digest(partial, final.parent / 'digests')
+        about['fingerprint'] = _digest({'decoded': decoded, 'options': [size, baseline_m]})
         (partial / 'about.json').write_text(json.dumps(about, indent=1))
         if bag_digest(bag, final.parent / 'digests') != about['bag']:
             msg = f'{bag}: expected a bag at rest, found it changed while it was read; try again'
@@ -223,8 +226,12 @@ def _about(bag: Path, size: tuple[int, int], baseline_m: float, folder: Path) ->
         'decoding': _decoding(),
         'layout': str(_ROW),
     }
-    text = json.dumps(about, sort_keys=True)
-    return {**about, 'key': hashlib.blake2b(text.encode(), digest_size=16).hexdigest()}
+    return {**about, 'key': _digest(about)}
+
+
+def _digest(values: dict[str, Any]) -> str:
+    text = json.dumps(values, sort_keys=True)
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 def _decoding() -> str:

@@ -3,27 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Iterable
+from collections.abc import Iterator
 from collections.abc import Mapping
 import copy
 
 from depth_prune_ros.core.errors import MaskError
 from depth_prune_ros.offline.compact import remove
+from depth_prune_ros.offline.networks.prunable import Layer
 from depth_prune_ros.offline.networks.prunable import Prunable
 import torch
 from torch import nn
 from torch import Tensor
 
 _RELATIVE = 1e-4
+# convolutions without padding make a little less than the image's size over the stride
+_BORDER = 0.25
+Kept = Mapping[str, Tensor]
 
 
 def check_coupling(network: Prunable, image: Tensor) -> None:
     """
     Mask a random half of every group and compare with the network without these filters.
 
-    The outputs of all declared layers are compared one after the other, on a copy with random
-    biases and norms, so that a gate before its batch norm is found as well.
+    The outputs of all declared layers are compared one after the other, and then the network's,
+    on a copy with random biases and norms, so that a gate before its batch norm is found as well.
 
-    :param image: an input of the network, [N, C, H, W]; it may be small
+    :param image: an input of the network, [N, C, H, W]; it may be small, but its sides are
+        multiples of the largest stride
     :raises MaskError: what the network computes is not what it declares; names the layer
     """
     random = torch.Generator().manual_seed(0)
@@ -31,19 +38,20 @@ def check_coupling(network: Prunable, image: Tensor) -> None:
     kept = {group: _half(width, random) for group, width in network.widths.items()}
     masked.gates = {group: mask.float() for group, mask in kept.items()}
     for layer in network.layers:
-        _check_shapes(masked, layer.conv, layer.depthwise, layer.inputs)
+        _check_shapes(masked, layer)
+    wanted, wanted_result = _outputs(masked, image)
+    for layer in network.layers:
+        _check_run(masked, layer, wanted, image)
     try:
-        small = remove(masked, kept)
-        outputs = _layer_outputs(small, image)
+        outputs, result = _outputs(remove(masked, kept), image)
     except (RuntimeError, IndexError) as error:
         reason = ' '.join(str(error).split())
         msg = f'{network.name}: expected layers sized by their groups, found: {reason}'
         raise MaskError(msg) from error
-    wanted = _layer_outputs(masked, image)
     for layer in network.layers:
         filters = slice(None) if isinstance(layer.output, int) else kept[layer.output]
         target, found = wanted[layer.conv][:, filters], outputs[layer.conv]
-        if not torch.allclose(found, target, rtol=0, atol=_RELATIVE * float(target.abs().max())):
+        if not _same(found, target):
             msg = (
                 f'{network.name}: expected layer {layer.conv} to compute the same with its groups '
                 f'{layer.inputs} masked and removed, found a difference of '
@@ -51,20 +59,79 @@ def check_coupling(network: Prunable, image: Tensor) -> None:
                 'one of them is not gated (behind norm and activation)'
             )
             raise MaskError(msg)
-
-
-def _check_shapes(
-    network: Prunable, name: str, depthwise: bool, inputs: tuple[str | int, ...]
-) -> None:
-    conv = network.get_submodule(name)
-    declared = network.channels(*inputs)
-    found = conv.in_channels if isinstance(conv, nn.Conv2d) else 0
-    if found != declared or (depthwise and conv.groups != declared):
+    if not _all_same(result, wanted_result):
         msg = (
-            f'{network.name}: expected layer {name} to read the {declared} channels of its '
-            f'groups {inputs}, found {found}'
+            f'{network.name}: expected the same output with the filters of layer '
+            f'{_read_undeclared(masked, kept, image)} masked and removed, found another; the '
+            'output reads them past the declared layers'
         )
         raise MaskError(msg)
+
+
+def _check_shapes(network: Prunable, layer: Layer) -> None:
+    """Compare a declared layer with its convolution."""
+    start = f'{network.name}: expected layer {layer.conv}'
+    unknown = [
+        source
+        for source in (*layer.inputs, layer.output)
+        if isinstance(source, str) and source not in network.widths
+    ]
+    if unknown:
+        groups = ', '.join(network.widths)
+        raise MaskError(f'{start} to name groups of {groups}, found {unknown[0]!r}')
+    conv = dict(network.named_modules()).get(layer.conv)
+    if not isinstance(conv, nn.Conv2d):
+        found = 'nothing of this name' if conv is None else type(conv).__name__
+        raise MaskError(f'{start} to be a Conv2d of the network, found {found}')
+    declared = network.channels(*layer.inputs)
+    if conv.in_channels != declared or (layer.depthwise and conv.groups != declared):
+        msg = (
+            f'{start} to read the {declared} channels of its groups {layer.inputs}, '
+            f'found {conv.in_channels}'
+        )
+        raise MaskError(msg)
+    if conv.kernel_size != (layer.kernel, layer.kernel):
+        size = 'x'.join(map(str, conv.kernel_size))
+        raise MaskError(f'{start} to have the kernel {layer.kernel} it declares, found {size}')
+
+
+def _check_run(
+    network: Prunable, layer: Layer, outputs: Mapping[str, Tensor], image: Tensor
+) -> None:
+    """Ask whether a layer is run, at the stride that it declares."""
+    start = f'{network.name}: expected layer {layer.conv}'
+    if layer.conv not in outputs:
+        raise MaskError(f'{start} to be run by forward, found that it is not; do not declare it')
+    sides, whole = outputs[layer.conv].shape[-2:], image.shape[-2:]
+    if any(
+        abs(layer.stride * side / all_of_it - 1) >= _BORDER
+        for side, all_of_it in zip(sides, whole, strict=True)
+    ):
+        size, of = ('x'.join(map(str, shape)) for shape in (sides, whole))
+        msg = f'{start} to make one pixel of {layer.stride} (its stride), found {size} of {of}'
+        raise MaskError(msg)
+
+
+def _read_undeclared(network: Prunable, kept: Kept, image: Tensor) -> str:
+    """Return the layers of the first group that changes the output by being removed alone."""
+    for group in kept:
+        alone = {
+            name: mask if name == group else torch.ones_like(mask) for name, mask in kept.items()
+        }
+        network.gates = {group: kept[group].float()}
+        same = _all_same(_outputs(remove(network, alone), image)[1], _outputs(network, image)[1])
+        if not same:
+            return ', '.join(layer.conv for layer in network.layers if layer.output == group)
+    return network.layers[-1].conv
+
+
+def _all_same(found: list[Tensor], wanted: list[Tensor]) -> bool:
+    return len(found) == len(wanted) and all(map(_same, found, wanted))
+
+
+def _same(found: Tensor, wanted: Tensor) -> bool:
+    tolerance = _RELATIVE * float(wanted.abs().max())
+    return found.shape == wanted.shape and torch.allclose(found, wanted, rtol=0, atol=tolerance)
 
 
 def _randomised(network: Prunable, random: torch.Generator) -> Prunable:
@@ -87,7 +154,8 @@ def _half(width: int, random: torch.Generator) -> Tensor:
 
 
 @torch.no_grad()
-def _layer_outputs(network: Prunable, image: Tensor) -> Mapping[str, Tensor]:
+def _outputs(network: Prunable, image: Tensor) -> tuple[dict[str, Tensor], list[Tensor]]:
+    """Return what the declared layers compute, by their names, and what the network does."""
     outputs: dict[str, Tensor] = {}
 
     def keep(name: str) -> Callable[[nn.Module, object, Tensor], None]:
@@ -98,8 +166,19 @@ def _layer_outputs(network: Prunable, image: Tensor) -> Mapping[str, Tensor]:
         for layer in network.layers
     ]
     try:
-        network(image)
+        result = network(image)
     finally:
         for hook in hooks:
             hook.remove()
-    return outputs
+    return outputs, list(_tensors(result))
+
+
+def _tensors(result: object) -> Iterator[Tensor]:
+    """Yield the tensors of whatever a forward returns."""
+    if isinstance(result, Tensor):
+        yield result
+    elif isinstance(result, Mapping):
+        yield from _tensors(list(result.values()))
+    elif isinstance(result, Iterable) and not isinstance(result, str):
+        for part in result:
+            yield from _tensors(part)

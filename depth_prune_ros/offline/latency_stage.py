@@ -11,6 +11,7 @@ from typing import Any
 
 from depth_prune_ros.core.errors import MaskError
 from depth_prune_ros.offline import checkpoint as checkpoints
+from depth_prune_ros.offline import ranks
 from depth_prune_ros.offline.checkpoint import Checkpoint
 from depth_prune_ros.offline.config import TrainConfig
 from depth_prune_ros.offline.latency import milliseconds
@@ -115,16 +116,20 @@ def latency_bench(
     config: TrainConfig, network: str, progress: Progress = lambda _done, _total: None
 ) -> LatencyBench:
     """
-    Load the latency table of a network, or make the one of this computer.
+    Load the latency table of a network, or make the one of this computer; rank 0 does.
 
     :param network: the network's name
     :param progress: called with measurements done and all of them
     :raises ConfigError: the table that the configuration names is not of this computer
     """
-    wanted = key(network, (config.height, config.width), config.prune.threads)
-    file = config.prune.latency_table
-    model = load_table(Path(file), wanted) if file else cached_table(wanted, progress)
-    return LatencyBench(wanted, model)
+
+    def bench() -> LatencyBench:
+        wanted = key(network, (config.height, config.width), config.prune.threads)
+        file = config.prune.latency_table
+        model = load_table(Path(file), wanted) if file else cached_table(wanted, progress)
+        return LatencyBench(wanted, model)
+
+    return ranks.from_first(bench)
 
 
 def record_latency(run: Path, bench: LatencyBench, budget_ms: float | None) -> Latency:

@@ -85,7 +85,7 @@ def load_table(path: Path, wanted: Key) -> LatencyModel:
     if found is None:
         msg = f'{path}: expected a latency table, found none that can be read; leave it out'
         raise ConfigError(msg)
-    key, samples, done = found
+    key, samples, done, total = found
     for name, value in asdict(wanted).items():
         if getattr(key, name) != value:
             msg = (
@@ -93,8 +93,11 @@ def load_table(path: Path, wanted: Key) -> LatencyModel:
                 f'{getattr(key, name)}; leave it out, and one is made for this computer'
             )
             raise ConfigError(msg)
-    if done < len(samples) or not samples:
-        msg = f'{path}: expected a whole latency table, found {done} measurements; leave it out'
+    if done != total or not samples:
+        msg = (
+            f'{path}: expected a whole latency table, found {done} of {total} measurements; '
+            'leave it out'
+        )
         raise ConfigError(msg)
     return LatencyModel(build(key.network), samples)
 
@@ -109,22 +112,23 @@ def cached_table(
     :param networks: how many are measured
     :param rounds: how often each of them is, the others between
     """
-    path = wanted.file()
+    path, total = wanted.file(), networks * rounds
     found = _read(path)
-    _, samples, done = found if found and found[0] == wanted else (wanted, [], 0)
+    known = found is not None and (found[0], found[3]) == (wanted, total)
+    _, samples, done, _ = found if found is not None and known else (wanted, [], 0, total)
     drawn = list(itertools.islice(_widths(build(wanted.network).widths), networks))
     with tempfile.TemporaryDirectory() as folder:
         models: dict[int, Model] = {}
-        for count in range(done, networks * rounds):
-            progress(count, networks * rounds)
+        for count in range(done, total):
+            progress(count, total)
             number = count % networks
             if number not in models:
                 network = build(wanted.network, drawn[number])
                 file = Path(folder) / f'{number}.onnx'
                 models[number] = export_model(network, wanted.size, file, wanted.threads)
             _add(samples, number, Sample(drawn[number], time_model(models[number])))
-            _write(path, wanted, samples, count + 1)
-            progress(count + 1, networks * rounds)
+            _write(path, wanted, samples, (count + 1, total))
+            progress(count + 1, total)
     return LatencyModel(build(wanted.network), samples)
 
 
@@ -156,7 +160,8 @@ def _widths(dense: Mapping[str, int]) -> Iterator[dict[str, int]]:
         shares = dict(zip(dense, np.minimum(1, whole * spread).tolist(), strict=True))
 
 
-def _read(path: Path) -> tuple[Key, list[Sample], int] | None:
+def _read(path: Path) -> tuple[Key, list[Sample], int, int] | None:
+    """Return what a file holds: measurements done, and all of them, stand last."""
     try:
         values = json.loads(path.read_text())
         samples = [
@@ -166,13 +171,15 @@ def _read(path: Path) -> tuple[Key, list[Sample], int] | None:
             )
             for one in values['samples']
         ]
-        return Key(**values['key']), samples, int(values['done'])
+        # files of version 0.1 do not say how many there are to be
+        total = int(values.get('total', NETWORKS * ROUNDS))
+        return Key(**values['key']), samples, int(values['done']), total
     except (OSError, ValueError, TypeError, KeyError):
         return None
 
 
-def _write(path: Path, key: Key, samples: Sequence[Sample], done: int) -> None:
-    values: dict[str, Any] = {'key': asdict(key), 'done': done}
+def _write(path: Path, key: Key, samples: Sequence[Sample], done: tuple[int, int]) -> None:
+    values: dict[str, Any] = {'key': asdict(key), 'done': done[0], 'total': done[1]}
     values['samples'] = [asdict(sample) for sample in samples]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -29,6 +29,7 @@ from dataclasses import dataclass
 import math
 
 from depth_prune_ros.core.errors import MaskError
+from depth_prune_ros.offline import ranks
 from depth_prune_ros.offline.cost import Budget
 from depth_prune_ros.offline.cost import Measure
 from depth_prune_ros.offline.networks.prunable import Prunable
@@ -153,15 +154,18 @@ class Masks:
         Follow the schedule: at the steps that are due, choose the filters that stay.
 
         After the ramp the masks stay as they are: the statistics of batch norm behind a filter
-        that comes back begin at zero and need some steps.
+        that comes back begin at zero and need some steps. Rank 0 chooses for all: a latency is
+        measured, and not by several at once.
         """
         start, end = self._ramp(steps)
         if not start <= step <= end or (step % self._pressure.every and step != end):
             return
-        select = self._select_checked if step == end else self._select
-        kept, self.strength = select(self._target(step, steps))
-        for group, mask in self.masks.items():
-            mask.data.copy_(torch.from_numpy(kept[group]))
+        if ranks.rank() == 0:
+            select = self._select_checked if step == end else self._select
+            kept, self.strength = select(self._target(step, steps))
+            for group, mask in self.masks.items():
+                mask.data.copy_(torch.from_numpy(kept[group]))
+        ranks.share(self.masks.values())
 
     def state(self) -> dict[str, Tensor]:
         """Return masks and scores as tensors, for a checkpoint."""

@@ -9,6 +9,7 @@ the gradients are averaged over the ranks.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Mapping
@@ -16,6 +17,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 import os
 from typing import Any
+from typing import TypeVar
 
 from depth_prune_ros.core.errors import TrainingError
 import torch
@@ -25,6 +27,7 @@ from torch import Tensor
 
 # a rank that waits longer for the others (validation and bags are read by rank 0 alone) gives up
 _PATIENCE = timedelta(hours=6)
+Value = TypeVar('Value')
 
 
 def rank() -> int:
@@ -63,6 +66,21 @@ def wait() -> None:
     """Wait until every rank is here."""
     if count() > 1:
         distributed.barrier()
+
+
+def is_first() -> bool:
+    """Return whether this is rank 0, also before the processes are together."""
+    return os.environ.get('RANK', '0') == '0'
+
+
+def from_first(make: Callable[[], Value]) -> Value:
+    """Return on every rank what rank 0 makes; the others wait for it."""
+    if count() == 1:
+        return make()
+    found: list[Any] = [make() if rank() == 0 else None]
+    distributed.broadcast_object_list(found, 0)
+    value: Value = found[0]
+    return value
 
 
 def share(tensors: Iterable[Tensor]) -> None:

@@ -38,6 +38,9 @@ from depth_prune_ros.offline.networks.base import DepthNetwork
 from depth_prune_ros.offline.networks.catalogue import build
 from depth_prune_ros.offline.networks.catalogue import load_imagenet
 from depth_prune_ros.offline.networks.mobilenet import MobileNetDepth
+from depth_prune_ros.offline.origin import check_origin
+from depth_prune_ros.offline.origin import ORIGIN
+from depth_prune_ros.offline.origin import weights_digest
 from depth_prune_ros.offline.progress import Report
 from depth_prune_ros.offline.train import Trainer
 import torch
@@ -115,6 +118,7 @@ def train(
     :param start: checkpoint to start from; None starts a new network
     :param teacher: checkpoint whose disparities are distilled into the network
     :return: the last checkpoint's folder
+    :raises CheckpointError: out has a run of another start or teacher
     """
     torch.manual_seed(config.seed)
     before = checkpoints.load(start) if start is not None else None
@@ -122,7 +126,9 @@ def train(
     if before is not None:
         refer_to(network, before.card['baseline_m'], config.baseline_m)
     _check_size(network, config)
-    card = _card(config, data, before)
+    origin = {'start': weights_digest(start), 'teacher': weights_digest(teacher)}
+    check_origin(out, origin)
+    card = _card(config, data, before, origin)
     taught = None if teacher is None else checkpoints.load(teacher)
     if taught is not None:
         _check_baseline(taught, config, 'teacher')
@@ -149,6 +155,7 @@ def prune(
     :param budget: such as macs=0.2; a latency is predicted by the table of this computer, which
         is made where there is none, and measured at the last choice and at the end
     :return: the last checkpoint's folder
+    :raises CheckpointError: out has a run of another budget, form or start
     """
     torch.manual_seed(config.seed)
     before = checkpoints.load(start)
@@ -158,9 +165,10 @@ def prune(
     check_coupling(network, torch.rand(1, 3, network.multiple, network.multiple))
     known = measures(network.layers, config.height * config.width)
     form, in_ms = config.prune.form, counts_latency(budget)
+    origin = {'budget': budget, 'form': form, 'start': weights_digest(start)}
+    check_origin(out, origin)
     bench = latency_bench(config, network.name) if in_ms or form == 'latency' else None
-    if bench is not None:
-        known['latency'] = bench.measure
+    known |= {} if bench is None else {'latency': bench.measure}
     wanted = parse_budget(budget, known, network.widths)
     pressure = Pressure(**config.prune.model_dump(exclude={'form', 'threads', 'latency_table'}))
     masks = Masks(
@@ -170,7 +178,7 @@ def prune(
         weigh=known['filters'] if form == 'paper' else known.get(form),
         whole=network.unmasked_in_paper if form == 'paper' else (),
     )
-    card = _card(config, data, before)
+    card = _card(config, data, before, origin)
     card['provenance'] = {**card['provenance'], 'budget': budget}
     teacher = before.build() if config.losses.distillation > 0 else None
     trainer = Trainer(network, data.dataset, config, card=card, masks=masks, teacher=teacher)
@@ -237,7 +245,9 @@ def refer_to(network: DepthNetwork, before_m: float, now_m: float) -> None:
             value.add_(math.log(now_m / before_m))
 
 
-def _card(config: TrainConfig, data: Data, before: Checkpoint | None) -> dict[str, Any]:
+def _card(
+    config: TrainConfig, data: Data, before: Checkpoint | None, origin: dict[str, str]
+) -> dict[str, Any]:
     """Return what the model card will say of this training and the ones before it."""
     earlier = before.card if before is not None else {}
     history = earlier.get('provenance', {})
@@ -246,6 +256,7 @@ def _card(config: TrainConfig, data: Data, before: Checkpoint | None) -> dict[st
         'cameras': {**history.get('cameras', {}), **data.dataset.cameras},
         'validated_on': {name: len(frames) for name, frames in data.validation.items()},
         'licence': _licence(config.licence, history.get('licence', '')),
+        ORIGIN: origin,
     }
     return {
         **earlier,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
 import math
 import os
 from pathlib import Path
@@ -13,6 +12,8 @@ from typing import Any
 
 from depth_prune_ros.bags.frames import Frame
 from depth_prune_ros.bags.frames import read_frames
+from depth_prune_ros.bags.topics import find_topics
+from depth_prune_ros.core.errors import TrainingError
 from depth_prune_ros.offline.networks.catalogue import NETWORKS
 from depth_prune_ros.offline.stages import bag_name
 import numpy as np
@@ -21,6 +22,8 @@ import yaml
 _NETWORK = 'mobilenet'
 _PIXELS = 192 * 640  # of the shipped network
 _LOOKED_AT = 5
+# frames to look at for what some of the topics should have, where others have something
+_PATIENCE = 300
 _BASELINE_M = 0.54  # of the shipped network
 # The heads end at 0.3 of the width, and learn slowly near their end.
 _LARGEST = 0.25
@@ -32,7 +35,7 @@ _PROPORTIONS = 1.1
 @dataclass(frozen=True)
 class Finding:
     """
-    What the first frames of a bag have.
+    What the frames of a bag have.
 
     :param size: (width, height) of the images
     :param baseline_m: of its stereo pair, or None
@@ -64,11 +67,11 @@ class Finding:
 
 def look_at(bag: Path) -> Finding:
     """
-    Look at the first frames of a bag.
+    Look at the first frames of a bag, and on until pair and depth, where it has topics of them.
 
     :raises BagError: a bag that cannot be read
     """
-    frames = list(islice(read_frames(bag), _LOOKED_AT))
+    frames = _some_frames(bag)
     measured = [_measured(frame) for frame in frames]
     every = np.concatenate(measured)
     return Finding(
@@ -76,9 +79,28 @@ def look_at(bag: Path) -> Finding:
         size=(frames[0].camera.width, frames[0].camera.height),
         fx_over_width=frames[0].camera.fx_over_width,
         baseline_m=next((frame.baseline_m for frame in frames if frame.baseline_m), None),
-        depth=next((frame.depth_source for frame in frames if frame.depth_source), None),
+        depth=next((frame.depth_source for frame in frames if len(_measured(frame))), None),
         nearest_m=float(np.percentile(every, 1)) if len(every) else math.inf,
     )
+
+
+def _some_frames(bag: Path) -> list[Frame]:
+    """Return the first frames of a bag, and the first that has what those before it lack."""
+    topics = find_topics(bag)
+    there = {'pair': topics.right, 'depth': topics.depth or topics.lidar}
+    missing = {what for what, topic in there.items() if topic}
+    frames: list[Frame] = []
+    found: set[str] = set()
+    for number, frame in enumerate(read_frames(bag), start=1):
+        pair, depth = bool(frame.baseline_m), len(_measured(frame)) > 0
+        has = {what for what, here in (('pair', pair), ('depth', depth)) if here}
+        if number <= _LOOKED_AT or has & missing:
+            frames.append(frame)
+        found |= has
+        missing -= has
+        if number >= _LOOKED_AT and (not missing or (found and number >= _PATIENCE)):
+            break
+    return frames
 
 
 def suited(found: Sequence[Finding]) -> dict[str, Any]:
@@ -132,11 +154,15 @@ def suited_config(bags: Sequence[Path], out: Path) -> tuple[Path, list[str]]:
 
     :return: the file, and what there is to say of the bags
     :raises BagError: a bag that cannot be read
+    :raises TrainingError: nothing to learn from in any of them
     """
     file = out / 'config.yaml'
     if file.is_file():
         return file, [f'configuration: {file}']
     found = [look_at(bag) for bag in bags]
+    if not any(finding.baseline_m or finding.depth for finding in found):
+        msg = 'expected frames with a right image or measured depth, found none in the bags'
+        raise TrainingError(msg)
     values = suited(found)
     out.mkdir(parents=True, exist_ok=True)
     partial = file.with_suffix(f'.{os.getpid()}')

@@ -232,7 +232,6 @@ class Trainer:
             group['lr'] = rate
         if self.masks is not None:
             self.masks.choose(self.step, config.steps)
-            ranks.share(self.masks.masks.values())  # a latency is measured by each
         image = batch.image.contiguous(memory_format=self.speed.memory_format)
         with torch.autocast('cpu', torch.bfloat16, enabled=self.speed.bf16):
             predictions = self.network(image)

@@ -126,3 +126,70 @@ def test_wrong_ones_are_named(wrong: type[Prunable], message: str) -> None:
     with pytest.raises(MaskError, match=f'unet: {message}') as caught:
         check_coupling(wrong(), IMAGE)
     assert '\n' not in str(caught.value)
+
+
+class _OutputReadsFeatures(UNet):  # type: ignore[valid-type, misc]
+    """Adds to its output the mean over filters that can be removed."""
+
+    def forward(self, image: Tensor) -> Tensor:
+        seen: list[Tensor] = []
+        hook = self.head.register_forward_pre_hook(lambda _head, inputs: seen.append(inputs[0]))
+        head: Tensor = super().forward(image)
+        hook.remove()
+        return head + seen[0].mean(1, keepdim=True)
+
+
+class _ReturnsFeatures(UNet):  # type: ignore[valid-type, misc]
+    """Returns filters that can be removed, beside what it declares."""
+
+    def forward(self, image: Tensor) -> dict[str, Tensor | list[Tensor]]:
+        skip = self.gate(functional.relu(self.down1(image)), 'down1')
+        return {'depth': super().forward(image), 'features': [skip]}
+
+
+class _HeadNotRun(UNet):  # type: ignore[valid-type, misc]
+    """Declares a head that it goes without."""
+
+    def forward(self, image: Tensor) -> Tensor:
+        self.head = torch.nn.Identity()
+        features: Tensor = super().forward(image)
+        return features.mean(1, keepdim=True)
+
+
+def _with(name: str, /, **changes: object) -> type[Prunable]:
+    """Return the guide's network with another declaration of a layer."""
+
+    class Changed(UNet):  # type: ignore[valid-type, misc]
+        def __init__(self, widths: Mapping[str, int] | None = None) -> None:
+            super().__init__(widths)
+            self.layers = [
+                replace(layer, **changes) if layer.conv == name else layer for layer in self.layers
+            ]
+
+    return Changed
+
+
+@pytest.mark.parametrize(
+    ('wrong', 'message'),
+    [
+        (_OutputReadsFeatures, 'expected the same output with the filters of layer up masked'),
+        (_ReturnsFeatures, 'expected the same output with the filters of layer down1 masked'),
+        (_HeadNotRun, 'expected layer head to be run by forward, found that it is not'),
+        (_with('down2', stride=4), r'expected layer down2 .* of 4 \(its stride\), found 16x16 of'),
+        (_with('head', stride=2), r'expected layer head .* of 2 \(its stride\), found 32x32 of'),
+        (_with('bottom', kernel=1), 'expected layer bottom to have the kernel 1 .*, found 3x3'),
+        (_with('bottom', conv='botom'), 'expected layer botom to be a Conv2d .*, found nothing'),
+        (_with('down2', conv='norm'), 'expected layer norm to be a Conv2d .*, found BatchNorm2d'),
+        (_with('up', inputs=('bottom', 'down')), r"expected layer up .* groups of .* 'down'"),
+        (_with('up', output='upp'), r"expected layer up to name groups of .*, found 'upp'"),
+    ],
+)
+def test_what_is_not_declared_is_named(wrong: type[Prunable], message: str) -> None:
+    with pytest.raises(MaskError, match=f'unet: {message}') as caught:
+        check_coupling(wrong(), IMAGE)
+    assert '\n' not in str(caught.value)
+
+
+@pytest.mark.parametrize('size', [(32, 64), (30, 46)])
+def test_the_image_may_have_any_sides(size: tuple[int, int]) -> None:
+    check_coupling(UNet(), torch.rand(1, 3, *size))

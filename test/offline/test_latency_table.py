@@ -44,7 +44,9 @@ def test_a_table_is_made_once_and_gone_on_with(cache: Path) -> None:
         latency_table.cached_table(MOBILENET, stop, networks=2, rounds=2)
     assert [file.name for file in cache.iterdir()] == [MOBILENET.file().name]
     before = json.loads(MOBILENET.file().read_text())
-    assert before['done'] == 3
+    assert (before['done'], before['total']) == (3, 4)
+    with pytest.raises(ConfigError, match='whole latency table, found 3 of 4 measurements; leave'):
+        latency_table.load_table(MOBILENET.file(), MOBILENET)
     assert _make(MOBILENET) == [(3, 4), (4, 4)]
     after = json.loads(MOBILENET.file().read_text())
     assert after['samples'][0] == before['samples'][0]
@@ -75,12 +77,18 @@ def test_tables_are_kept_by_what_they_hold_for(cache: Path) -> None:
     assert {other.file().parent for other in others} == {cache}
 
 
-def _table(path: Path, made_for: Key, done: int = 1) -> Path:
+def test_a_table_of_another_plan_is_made_anew(cache: Path) -> None:
+    assert cache.parent.is_dir()
+    latency_table.cached_table(MOBILENET, lambda *_: None, networks=1, rounds=1)
+    assert _make(MOBILENET)[0] == (0, 4)
+
+
+def _table(path: Path, made_for: Key) -> Path:
     network = build('mobilenet')
     layers = {layer.conv: 0.5 for layer in network.layers}
     sample = Sample(network.widths, Timing((40.0, 40.0), (layers, layers)))
-    values = {'key': asdict(made_for), 'samples': [asdict(sample)], 'done': done}
-    path.write_text(json.dumps(values))
+    values = {'key': asdict(made_for), 'samples': [asdict(sample)]}
+    path.write_text(json.dumps({**values, 'done': 1, 'total': 1}))
     return path
 
 
@@ -105,7 +113,11 @@ def test_a_table_of_something_else_is_refused(
 def test_a_named_table_is_read(tmp_path: Path) -> None:
     model = latency_table.load_table(_table(tmp_path / 'table.json', MOBILENET), MOBILENET)
     assert model.milliseconds(build('mobilenet').widths) == pytest.approx(40)
-    with pytest.raises(ConfigError, match='expected a whole latency table, found 0 measurements'):
-        latency_table.load_table(_table(tmp_path / 'table.json', MOBILENET, 0), MOBILENET)
+    # one of version 0.1 does not say how many there are to be
+    values = json.loads((tmp_path / 'table.json').read_text())
+    del values['total']
+    (tmp_path / 'old.json').write_text(json.dumps(values))
+    with pytest.raises(ConfigError, match='a whole latency table, found 1 of 84 measurements'):
+        latency_table.load_table(tmp_path / 'old.json', MOBILENET)
     with pytest.raises(ConfigError, match=r'none\.json: expected a latency table, found none'):
         latency_table.load_table(tmp_path / 'none.json', MOBILENET)

@@ -90,6 +90,7 @@ def test_the_dense_run(runs: Runs) -> None:
         'cameras': {'street_a': camera, 'street_b': camera},
         'validated_on': {'street_b': 3},
         'licence': 'CC0',
+        'begun_with': {'start': '', 'teacher': ''},
     }
     assert dense.card['fx_over_width'] == pytest.approx(721.5377 / 1242, rel=1e-6)
     assert (dense.card['input_height'], dense.card['input_width']) == (64, 128)

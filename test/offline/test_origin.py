@@ -1,0 +1,136 @@
+"""A run goes on with what it was begun with, or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from depth_prune_ros.core.errors import CheckpointError
+from depth_prune_ros.offline import checkpoint as checkpoints
+from depth_prune_ros.offline import stages
+from depth_prune_ros.offline.config import AugmentConfig
+from depth_prune_ros.offline.config import TrainConfig
+from depth_prune_ros.offline.dataset import Dataset
+from depth_prune_ros.offline.masks import Masks
+from depth_prune_ros.offline.networks.catalogue import build
+from depth_prune_ros.offline.samples import Sample
+import numpy as np
+import pytest
+from tiny_networks import checkpoint
+from tiny_networks import narrow
+
+Go = Callable[..., Path]
+
+
+def _config(network: str, size: tuple[int, int], **prune: object) -> TrainConfig:
+    values = {'ramp': 0.5, 'every': 1, 'warmup': 0, 'floor_filters': 1, **prune}
+    return TrainConfig.model_validate(
+        {
+            'network': network,
+            'height': size[0],
+            'width': size[1],
+            'baseline_m': 0.5,
+            'steps': 2,
+            'batch': 1,
+            'bf16': False,
+            'channels_last': False,
+            'prune': values,
+        }
+    )
+
+
+def _data(size: tuple[int, int]) -> stages.Data:
+    rng = np.random.default_rng(1)
+    image = rng.integers(0, 256, (*size, 3), dtype=np.uint8)
+    points = np.array([[0.3, 0.4, 6.0], [0.6, 0.7, 9.0]], np.float32)
+    sample = Sample(image, None, points, fx_over_width=0.6, baseline_m=0.5)
+    return stages.Data(Dataset({'yard': [sample]}, {}, size, 0.5, AugmentConfig()), {})
+
+
+@pytest.fixture(scope='module')
+def starts(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Return two runs of one shape and other weights."""
+    folder = tmp_path_factory.mktemp('starts')
+    a, b = (checkpoint('mobilenet', narrow('mobilenet', 4), seed) for seed in (5, 6))
+    return checkpoints.save(folder / 'a', a), checkpoints.save(folder / 'b', b)
+
+
+def _go(stage: str, out: Path, **changes: object) -> Path:
+    """Run a stage for a few steps."""
+    config = _config('mobilenet', (32, 64))
+    settings = {key: changes.pop(key) for key in ('steps', 'learning_rate') if key in changes}
+    form = {'form': changes.pop('form', 'budget')}
+    config = config.model_copy(update={**settings, 'prune': config.prune.model_copy(update=form)})
+    options = {'budget': 'macs=0.5', **changes} if stage == 'prune' else changes
+    return getattr(stages, stage)(config, _data((32, 64)), out, lambda _: None, **options)
+
+
+@pytest.mark.parametrize(
+    ('stage', 'change', 'message'),
+    [
+        ('prune', {'budget': 'macs=0.3'}, 'a run of budget macs=0.3, found one of macs=0.5'),
+        ('prune', {'form': 'params'}, 'a run of form params, found one of budget'),
+        ('prune', {'start': 1}, 'a run of start [0-9a-f]{32}, found one of [0-9a-f]{32}'),
+        ('train', {'start': 1}, 'a run of start [0-9a-f]{32}, found one of [0-9a-f]{32}'),
+        ('train', {'teacher': 1}, 'a run of teacher [0-9a-f]{32}, found one of [0-9a-f]{32}'),
+        ('train', {'teacher': None}, 'a run of teacher none, found one of [0-9a-f]{32}'),
+    ],
+)
+def test_another_beginning_is_refused(
+    stage: str, change: dict[str, object], message: str, starts: tuple[Path, Path], tmp_path: Path
+) -> None:
+    first: dict[str, object] = {'start': starts[0]}
+    first |= {'teacher': starts[0]} if stage == 'train' else {}
+    last = _go(stage, tmp_path, **first)
+    before = (last / 'weights.safetensors').read_bytes()
+    other = {key: starts[1] if value == 1 else value for key, value in change.items()}
+    with pytest.raises(CheckpointError, match=f'expected {message}; name another --out') as caught:
+        _go(stage, tmp_path, steps=3, **{**first, **other})
+    assert '\n' not in str(caught.value)
+    assert (last / 'weights.safetensors').read_bytes() == before
+    # steps and rate may change
+    again = _go(stage, tmp_path, steps=3, learning_rate=1e-5, **first)
+    assert checkpoints.load(again).step == 3
+
+
+def test_a_run_without_a_record_is_gone_on_with(starts: tuple[Path, Path], tmp_path: Path) -> None:
+    last = checkpoints.load(_go('prune', tmp_path, start=starts[0]))
+    provenance = {k: v for k, v in last.card['provenance'].items() if k != 'begun_with'}
+    old = replace(last, card={**last.card, 'provenance': provenance})
+    checkpoints.save(tmp_path, old, checkpoints.load_training(tmp_path))
+    again = _go('prune', tmp_path, start=starts[1], budget='macs=0.3', steps=3)
+    assert checkpoints.load(again).step == 3
+
+
+def test_the_form_of_the_paper(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The iconvs stay whole, the others are pruned, every filter costs the same."""
+    made: list[Masks] = []
+
+    def spy(*given: object, **named: object) -> Masks:
+        made.append(Masks(*given, **named))  # type: ignore[arg-type]
+        return made[0]
+
+    monkeypatch.setattr(stages, 'Masks', spy)
+    config = _config('monodepth_vgg', (128, 128), form='paper')
+    start = checkpoints.save(
+        tmp_path / 'dense', checkpoint('monodepth_vgg', narrow('monodepth_vgg', 6), 5)
+    )
+    last = stages.prune(
+        config,
+        _data((128, 128)),
+        tmp_path / 'masked',
+        lambda _: None,
+        start=start,
+        budget='macs=0.7',
+    )
+    masks = checkpoints.load(last).masks
+    widths = {name[5:]: int(m.sum()) for name, m in masks.items() if name.startswith('mask.')}
+    whole = {f'iconv{level}' for level in range(1, 8)}
+    assert whole == build('monodepth_vgg', narrow('monodepth_vgg', 6)).unmasked_in_paper
+    assert {widths[group] for group in whole} == {6}
+    assert sum(widths[group] for group in widths.keys() - whole) < 6 * 21
+    assert len(widths.keys() - whole) == 21
+    (one,) = made
+    assert one._weigh.name == 'filters'
+    assert one._pressure.saturation == 0
