@@ -12,9 +12,12 @@ from typing import Literal
 from depth_prune_ros.core.errors import ConfigError
 from depth_prune_ros.offline.config_file import ConfigFile
 from depth_prune_ros.offline.config_file import explain
+from depth_prune_ros.offline.config_file import Key
 from depth_prune_ros.offline.config_file import read_file
+from depth_prune_ros.offline.config_file import where
 from depth_prune_ros.offline.networks.catalogue import NETWORKS
 from pydantic import BaseModel
+from pydantic import BeforeValidator
 from pydantic import ConfigDict
 from pydantic import Field
 from pydantic import field_validator
@@ -22,10 +25,26 @@ from pydantic import ValidationError
 from pydantic import ValidationInfo
 
 
-class Strict(BaseModel):
-    """A section that takes the keys it knows, and no others."""
+def _no_switch(value: object) -> object:
+    if isinstance(value, bool):
+        msg = 'Input should be a number'
+        raise ValueError(msg)
+    return value
 
-    model_config = ConfigDict(extra='forbid', frozen=True)
+
+class Strict(BaseModel):
+    """A section that takes the keys it knows, no others, and finite numbers for numbers."""
+
+    model_config = ConfigDict(extra='forbid', frozen=True, allow_inf_nan=False)
+
+    @field_validator('*', mode='before')
+    @classmethod
+    def _is_no_switch(cls, value: object, info: ValidationInfo) -> object:
+        number = cls.model_fields[info.field_name or ''].annotation in (int, float)
+        return _no_switch(value) if number else value
+
+
+Share = Annotated[float, BeforeValidator(_no_switch), Field(gt=0, le=1)]
 
 
 class LossConfig(Strict):
@@ -103,7 +122,7 @@ class TrainConfig(Strict):
     seed: int = Field(0, ge=0)
     checkpoint_every: int = Field(100, ge=1)
     validate_every: int = Field(200, ge=1)
-    shares: dict[str, Annotated[float, Field(gt=0, le=1)]] = Field(
+    shares: dict[str, Share] = Field(
         default_factory=dict, description='bag name (street*) -> share of the samples'
     )
     tensorboard: bool = Field(True, description='event files in the run, where it is installed')
@@ -156,6 +175,41 @@ def read_config(path: Path | None, prune: Mapping[str, Any] | None = None) -> Tr
     own = {('prune', key) for key in changes}
     lines = {key: line for key, line in file.lines.items() if key not in own}
     try:
-        return TrainConfig.model_validate(values)
+        config = TrainConfig.model_validate(values)
     except ValidationError as error:
         raise ConfigError(explain(error, TrainConfig, path, lines)) from error
+    wanted = config.prune.model_fields_set & {'ramp', 'warmup'}
+    check_together(config, path, lines, prunes=bool(wanted))
+    return config
+
+
+def check_together(
+    config: TrainConfig,
+    path: Path | None,
+    lines: Mapping[Key, int],
+    above: Key = (),
+    *,
+    prunes: bool,
+) -> None:
+    """
+    Refuse values that are possible one by one, but not together.
+
+    :param above: the section of the file that they stand in
+    :param prunes: whether the masks' schedule is one of them
+    :raises ConfigError: nothing that teaches, or a ramp that ends before the warm-up
+    """
+    losses, prune, name = config.losses, config.prune, '.'.join
+    if not losses.photometric and not losses.depth:
+        keys = [(*above, 'losses', key) for key in ('photometric', 'depth')]
+        at = where(path, lines, *keys)
+        msg = f'{at}{name(keys[0])}: expected it or depth above 0, found 0 in both'
+        raise ConfigError(msg)
+    end = min(config.steps - 1, round(config.steps * prune.ramp))
+    if prunes and end < prune.warmup:
+        keys = [(*above, *key) for key in (('prune', 'warmup'), ('prune', 'ramp'), ('steps',))]
+        at = where(path, lines, *keys)
+        msg = (
+            f'{at}{name(keys[0])}: expected at most {end} steps, where the ramp ends (prune.ramp '
+            f'of {config.steps} steps), found {prune.warmup}'
+        )
+        raise ConfigError(msg)

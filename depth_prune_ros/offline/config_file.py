@@ -16,6 +16,7 @@ from pydantic import ValidationError
 import yaml
 
 Key = tuple[str, ...]
+Nodes = tuple[yaml.Node, ...]
 
 
 @dataclass(frozen=True)
@@ -38,25 +39,20 @@ def read_file(path: Path) -> ConfigFile:
     :raises ConfigError: no such file, not YAML, no keys and values, or a key that comes twice
     """
     try:
-        text = path.read_text()
-        node = yaml.compose(text, yaml.SafeLoader)
-        values = yaml.safe_load(text) or {}
+        loader = yaml.SafeLoader(path.read_text())
+        node = loader.get_single_node()
+        lines = _lines(node, path)
+        values = {} if node is None else loader.construct_document(node) or {}
     except OSError as error:
         msg = f'{path}: expected a configuration file, found: {error.strerror}'
         raise ConfigError(msg) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    # RecursionError: thousands of brackets; ValueError: bytes that are no text
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         msg = f'{path}: expected YAML, found: {" ".join(str(error).split())}'
         raise ConfigError(msg) from error
     if not isinstance(values, dict):
         msg = f'{path}: expected keys and values, found {values!r}'
         raise ConfigError(msg)
-    lines: dict[Key, int] = {}
-    for key, line in _keys(node, ()):
-        if key in lines:
-            first = f'{".".join(key)} in line {lines[key]}, too'
-            msg = f'{path}:{line}: expected each key once, found {first}'
-            raise ConfigError(msg)
-        lines[key] = line
     return ConfigFile(values, lines)
 
 
@@ -74,28 +70,58 @@ def explain(
         loc = tuple(map(str, fault['loc']))
         if fault['type'] == 'extra_forbidden':
             text = f'expected a known key, found {".".join(loc)}; nearest: {_nearest(model, loc)}'
-            found[_where(path, lines, loc) + text] = []
+            found[where(path, lines, loc) + text] = []
             continue
         # alternatives (true, false or auto) are faults of their own behind the key
         key = next((loc[:n] for n in range(len(loc), 0, -1) if loc[:n] in lines), loc)
         text = f'{".".join(key)}: {{}}, found {fault["input"]!r}'
-        found.setdefault(_where(path, lines, key) + text, []).append(fault['msg'])
+        found.setdefault(where(path, lines, key) + text, []).append(fault['msg'])
     return '; '.join(text.replace('{}', ' or '.join(reasons)) for text, reasons in found.items())
 
 
-def _keys(node: yaml.Node | None, above: Key) -> Iterator[tuple[Key, int]]:
+def where(path: Path | None, lines: Mapping[Key, int], *keys: Key) -> str:
+    """Return where the first of keys that the file has stands, to begin an error with."""
+    key = next((key for key in keys if key in lines), None)
+    return 'options: ' if path is None or key is None else f'{path}:{lines[key]}: '
+
+
+def _lines(node: yaml.Node | None, path: Path) -> dict[Key, int]:
+    """Return the line of every key, and refuse what YAML reads and nobody means."""
+    lines: dict[Key, int] = {}
+    for key, line, values in _keys(node, ()):
+        name = '.'.join(key)
+        if key in lines:
+            msg = f'{path}:{line}: expected each key once, found {name} in line {lines[key]}, too'
+            raise ConfigError(msg)
+        if values[-1] in values[:-1]:
+            msg = f'{path}:{line}: {name}: expected a value, found an alias of what it stands in'
+            raise ConfigError(msg)
+        for scalar in _scalars(values[-1]):
+            try:
+                yaml.SafeLoader('').construct_document(scalar)
+            except ValueError as error:
+                found = f'found {scalar.value} ({error}); put it in quotes'
+                msg = f'{path}:{line}: {name}: expected a value or a text, {found}'
+                raise ConfigError(msg) from error
+        lines[key] = line
+    return lines
+
+
+def _keys(
+    node: yaml.Node | None, above: Key, *around: yaml.Node
+) -> Iterator[tuple[Key, int, Nodes]]:
+    """Yield every key, its line, and its value behind the values that it stands in."""
     if not isinstance(node, yaml.MappingNode):
         return
     for name, value in node.value:
         key = (*above, str(name.value))
-        yield key, name.start_mark.line + 1
-        yield from _keys(value, key)
+        yield key, name.start_mark.line + 1, (*around, node, value)
+        yield from _keys(value, key, *around, node)
 
 
-def _where(path: Path | None, lines: Mapping[Key, int], key: Key) -> str:
-    if path is None or key not in lines:
-        return 'options: '
-    return f'{path}:{lines[key]}: '
+def _scalars(node: yaml.Node) -> Iterator[yaml.ScalarNode]:
+    items = node.value if isinstance(node, yaml.SequenceNode) else [node]
+    yield from (item for item in items if isinstance(item, yaml.ScalarNode))
 
 
 def _nearest(model: type[BaseModel], key: Key) -> str:

@@ -22,6 +22,7 @@ from depth_prune_ros.evaluation.tables import summary
 
 PAGE = 'report.html'
 _TABLES = 'tables.json'
+FILES = (PAGE, _TABLES)
 
 
 @dataclass(frozen=True)

@@ -24,29 +24,27 @@ from depth_prune_ros.core.errors import ConfigError
 from depth_prune_ros.offline import checkpoint as checkpoints
 from depth_prune_ros.offline import ranks
 from depth_prune_ros.offline import stages
-from depth_prune_ros.offline.cache import cached_samples
-from depth_prune_ros.offline.cache import default_folder
+from depth_prune_ros.offline.budget_check import check_budget
+from depth_prune_ros.offline.budget_check import takes_table
+from depth_prune_ros.offline.card_validation import validated
 from depth_prune_ros.offline.config import TrainConfig
-from depth_prune_ros.offline.cost import counts_latency
 from depth_prune_ros.offline.export import export
-from depth_prune_ros.offline.fingerprint import bag_digest
+from depth_prune_ros.offline.judgement import FILES
 from depth_prune_ros.offline.judgement import judge_models
 from depth_prune_ros.offline.latency_stage import Latency
 from depth_prune_ros.offline.latency_stage import latency_bench
 from depth_prune_ros.offline.progress import Report
 from depth_prune_ros.offline.quantize import quantize
 from depth_prune_ros.offline.run_config import RunConfig
-from depth_prune_ros.offline.run_config import TRAININGS
+from depth_prune_ros.offline.run_inputs import RunInputs
 from depth_prune_ros.offline.stage_folder import Begun
 from depth_prune_ros.offline.stage_folder import file_digest
 from depth_prune_ros.offline.stage_folder import flat
 from depth_prune_ros.offline.stage_folder import Inputs
 from depth_prune_ros.offline.stage_folder import is_done
 from depth_prune_ros.offline.stage_folder import run_digest
+from depth_prune_ros.offline.stage_folder import run_files
 from depth_prune_ros.offline.stage_folder import StageFolder
-
-# what a training's result does not depend on
-_INDIFFERENT = {'tensorboard', 'cache', 'checkpoint_every', 'validate_every'}
 
 
 @dataclass(frozen=True)
@@ -71,12 +69,14 @@ class _Stage:
 
     :param inputs: what its results depend on, asked when the stages before it are over
     :param make: fills its folder
-    :param trains: all processes take part, and it goes on where it was interrupted
+    :param products: the files that it leaves in its folder for others
+    :param trains: all processes take part, and it can go on where it was interrupted
     """
 
     name: str
     inputs: Callable[[], Inputs]
     make: Callable[[Path], object]
+    products: Callable[[Path], Sequence[Path]] = lambda _: ()
     trains: bool = False
 
 
@@ -87,7 +87,8 @@ class Pipeline:
         """Tell of a run; :meth:`run` makes it."""
         self._config = config
         self._watch = watch
-        self._digests: dict[Path, str] = {}
+        self._reading = partial(_reading, watch)
+        self._inputs = RunInputs(config, self._reading)
 
     def run(self) -> Path:
         """
@@ -113,7 +114,9 @@ class Pipeline:
 
     def _stages(self) -> Iterator[_Stage]:
         config = self._config
-        yield _Stage('cache', self._cache_inputs, self._cache)
+        if takes_table(config.prune, config.budget):
+            yield _Stage('latency', self._inputs.latency, self._check_latency, trains=True)
+        yield _Stage('cache', self._inputs.cache, lambda _: self._inputs.decode())
         start = config.start_from
         yield self._training('train', {} if start is None else {'start': start}, self._train)
         yield self._training(
@@ -123,13 +126,15 @@ class Pipeline:
             'compact',
             lambda: {'prune': run_digest(self._folder('prune'))},
             lambda folder: stages.remove_masked(self._folder('prune'), folder),
+            run_files,
         )
         before = {name: self._folder(name) for name in ('compact', 'train')}
         yield self._training('finetune', before, self._finetune)
-        yield _Stage('export', self._export_inputs, self._export)
+        yield _Stage('export', self._export_inputs, self._export, lambda _: self._models()[:2])
         if config.quantize is not None:
-            yield _Stage('quantize', self._quantize_inputs, self._quantize)
-        yield _Stage('evaluate', self._evaluate_inputs, self._evaluate)
+            int8 = self._quantize_inputs, self._quantize, lambda _: self._models()[2:]
+            yield _Stage('quantize', *int8)
+        yield _Stage('evaluate', self._evaluate_inputs, self._evaluate, self._evaluated)
 
     def _do(self, stage: _Stage) -> None:
         folder = self._folder(stage.name)
@@ -146,7 +151,7 @@ class Pipeline:
         ranks.wait()
         if record is not None and begun is not None:
             if not done:
-                record.finish()
+                record.finish(stage.products(folder))
             self._watch.stage(stage.name, begun)
         ranks.wait()
 
@@ -165,40 +170,25 @@ class Pipeline:
         """
         config: TrainConfig = getattr(self._config, name)
 
-        def inputs() -> Inputs:
-            unused = _INDIFFERENT | (set() if name == 'prune' else {'prune'})
-            digests = {key: run_digest(run) for key, run in before.items()}
-            own = flat(config.model_dump(exclude=unused), f'{name}.')
-            return {**digests, **(more or {}), **own, **self._bags(self._config.bags)}
-
         def run(folder: Path) -> None:
-            reading = partial(_reading, self._watch)
             with self._watch.training(folder, config) as report:
-                data = stages.read_data(self._config.bags, self._config.val, config, reading)
-                make(folder, config, data, report)
+                bags = self._config.bags, self._config.val
+                make(folder, config, stages.read_data(*bags, config, self._reading), report)
 
-        return _Stage(name, inputs, run, trains=True)
+        inputs = partial(self._inputs.training, name, before, more or {})
+        return _Stage(name, inputs, run, run_files, trains=True)
 
-    def _cache_inputs(self) -> Inputs:
-        options = {f'{name}.frames': _frames_of(getattr(self._config, name)) for name in TRAININGS}
-        return {**options, **self._bags(self._config.bags)}
-
-    def _cache(self, _folder: Path) -> None:
-        """Decode the bags for every size that is trained at."""
-        for options in dict.fromkeys(_frames_of(getattr(self._config, n)) for n in TRAININGS):
-            *size, baseline_m, cache = options
-            for bag in self._config.bags:
-                name = stages.bag_name(bag)
-                progress = partial(_reading, self._watch, name)
-                folder = Path(cache) if cache else None
-                cached_samples(bag, (size[0], size[1]), baseline_m, progress, folder)
+    def _check_latency(self, _folder: Path) -> None:
+        config = self._config
+        progress = partial(self._watch.progress, 'measuring layers')
+        check_budget(config.prune, config.budget, config.start_widths(), progress)
 
     def _train(self, folder: Path, config: TrainConfig, data: stages.Data, report: Report) -> None:
         stages.train(config, data, folder, report, start=self._config.start_from)
 
     def _prune(self, folder: Path, config: TrainConfig, data: stages.Data, report: Report) -> None:
         budget = self._config.budget
-        if counts_latency(budget) or config.prune.form == 'latency':
+        if takes_table(config, budget):  # of this computer: the check may have been another's
             latency_bench(
                 config, config.network, partial(self._watch.progress, 'measuring layers')
             )
@@ -216,17 +206,19 @@ class Pipeline:
 
     def _export_inputs(self) -> Inputs:
         runs = {name: run_digest(self._folder(name)) for name in ('finetune', 'train')}
-        return {'name': self._config.name, **runs}
+        val = self._inputs.bags(self._config.val, 'val')
+        return {'name': self._config.name, **runs, **val}
 
     def _export(self, _folder: Path) -> None:
-        small, dense = self._models()[:2]
-        export(checkpoints.load(self._folder('finetune')), small)
-        export(checkpoints.load(self._folder('train')), dense)
+        trained = [checkpoints.load(self._folder(name)) for name in ('finetune', 'train')]
+        found = validated(trained, self._config.val, self._reading)
+        for checkpoint, model in zip(found, self._models(), strict=False):
+            export(checkpoint, model)
 
     def _quantize_inputs(self) -> Inputs:
         config = self._config
         about = config.quantize.model_dump() if config.quantize else {}
-        bags = {**self._bags(config.bags), **self._bags(config.val, 'val')}
+        bags = {**self._inputs.bags(config.bags), **self._inputs.bags(config.val, 'val')}
         return {'export': file_digest(self._models()[0]), **flat(about, 'quantize.'), **bags}
 
     def _quantize(self, _folder: Path) -> None:
@@ -243,11 +235,14 @@ class Pipeline:
     def _evaluate_inputs(self) -> Inputs:
         models = {path.name: file_digest(path) for path in self._models()}
         protocol = {'protocol': self._config.protocol}
-        return {**models, **protocol, **self._bags(self._config.val, 'val')}
+        return {**models, **protocol, **self._inputs.bags(self._config.val, 'val')}
 
     def _evaluate(self, folder: Path) -> None:
         progress = partial(self._watch.progress, 'judging')
         judge_models(folder, self._models(), self._config.val, self._config.protocol, progress)
+
+    def _evaluated(self, folder: Path) -> list[Path]:
+        return [folder / name for name in FILES]
 
     def _models(self) -> list[Path]:
         """Return the model files: the small one, the dense one, and perhaps the int8 one."""
@@ -259,20 +254,6 @@ class Pipeline:
 
     def _folder(self, stage: str) -> Path:
         return self._config.out / stage
-
-    def _bags(self, bags: Sequence[Path], kind: str = 'bag') -> Inputs:
-        """Return the digests of bags, in their order."""
-        notes = Path(self._config.train.cache or default_folder()) / 'digests'
-        for bag in bags:
-            if bag not in self._digests:
-                self._digests[bag] = bag_digest(bag, notes)
-        order = {f'order of {kind}s': [stages.bag_name(bag) for bag in bags]}
-        return {**{f'{kind} {stages.bag_name(bag)}': self._digests[bag] for bag in bags}, **order}
-
-
-def _frames_of(config: TrainConfig) -> tuple[int, int, float, str]:
-    """Return what a cache of decoded frames depends on."""
-    return config.height, config.width, config.baseline_m, config.cache
 
 
 def _reading(watch: Watch, name: str, frames: int) -> None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from collections.abc import Iterator
 from collections.abc import Mapping
+from fnmatch import fnmatch
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 from typing import Any
@@ -11,21 +15,23 @@ from depth_prune_ros.core.errors import ConfigError
 from depth_prune_ros.core.errors import DepthPruneError
 from depth_prune_ros.core.metrics import protocol as find_protocol
 from depth_prune_ros.offline import checkpoint as checkpoints
+from depth_prune_ros.offline.budget_check import check_budget
+from depth_prune_ros.offline.budget_check import takes_table
+from depth_prune_ros.offline.config import check_together
 from depth_prune_ros.offline.config import Strict
 from depth_prune_ros.offline.config import TrainConfig
 from depth_prune_ros.offline.config_file import explain
 from depth_prune_ros.offline.config_file import Key
 from depth_prune_ros.offline.config_file import read_file
-from depth_prune_ros.offline.cost import counts_latency
-from depth_prune_ros.offline.cost import measures
-from depth_prune_ros.offline.cost import parse_budget
-from depth_prune_ros.offline.networks.catalogue import build
+from depth_prune_ros.offline.latency_table import key as table_key
+from depth_prune_ros.offline.latency_table import load_table
+from depth_prune_ros.offline.networks.catalogue import imagenet_file
+from depth_prune_ros.offline.networks.mobilenet import MobileNetDepth
 from depth_prune_ros.offline.stages import bag_name
 from pydantic import AfterValidator
 from pydantic import Field
 from pydantic import field_validator
 from pydantic import ValidationError
-import torch
 
 TRAININGS = ('train', 'prune', 'finetune')
 
@@ -87,6 +93,11 @@ class RunConfig(Strict):
         """Return the checkpoint that the first training starts from."""
         return None if self.start == 'none' else Path(self.start)
 
+    def start_widths(self) -> dict[str, int] | None:
+        """Return the widths of the network that is trained and pruned; None: the dense ones."""
+        start = self.start_from
+        return None if start is None else checkpoints.load(start).widths
+
 
 def read_run_config(path: Path) -> RunConfig:
     """
@@ -98,12 +109,16 @@ def read_run_config(path: Path) -> RunConfig:
     _validated(file.values, path, file.lines)
     values, lines = _with_common(file.values, file.lines)
     config = _validated(values, path, lines)
-    for key, check in (('start', _check_start), ('budget', _check_budget)):
+    for name in TRAININGS:
+        together = getattr(config, name), path, lines, (name,)
+        check_together(*together, prunes=name == 'prune')
+    for key, check in _checks():
         try:
             check(config)
         except DepthPruneError as error:
-            where = f'{path}:{lines[(key,)]}' if (key,) in lines else f'{path}'
-            msg = f'{where}: {key}: {error}'
+            known = (key[:n] for n in range(len(key), 0, -1) if key[:n] in lines)
+            line = next((f':{lines[found]}' for found in known), '')
+            msg = f'{path}{line}: {".".join(key)}: {error}'
             raise ConfigError(msg) from error
     return config
 
@@ -136,6 +151,17 @@ def _over(own: Mapping[str, Any], common: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
+def _checks() -> Iterator[tuple[Key, Callable[[RunConfig], None]]]:
+    """Yield what is tried before a run starts, and the key at fault where it fails."""
+    yield ('start',), _check_start
+    yield ('train', 'imagenet_weights'), _check_imagenet
+    for name in TRAININGS:
+        yield (name, 'baseline_m'), partial(_check_baseline, name)
+        yield (name, 'shares'), partial(_check_shares, name)
+    yield ('prune', 'prune', 'latency_table'), _check_table
+    yield ('budget',), _check_budget
+
+
 def _check_start(config: RunConfig) -> None:
     wanted = config.common.network
     for name in TRAININGS:
@@ -150,10 +176,40 @@ def _check_start(config: RunConfig) -> None:
         raise ConfigError(msg)
 
 
+def _check_imagenet(config: RunConfig) -> None:
+    train = config.train
+    begins = config.start_from is None and train.imagenet and train.network == MobileNetDepth.name
+    if begins or train.imagenet_weights:
+        imagenet_file(train.imagenet_weights)
+
+
+def _check_baseline(name: str, config: RunConfig) -> None:
+    wanted, found = config.train.baseline_m, getattr(config, name).baseline_m
+    if found != wanted:
+        msg = f'expected one baseline for all trainings ({wanted} m in train), found {found} m'
+        raise ConfigError(msg)
+
+
+def _check_shares(name: str, config: RunConfig) -> None:
+    shares, bags = getattr(config, name).shares, [bag_name(bag) for bag in config.bags]
+    # as offline.dataset has it: a bag belongs to the first pattern that fits
+    used = {next((p for p in shares if fnmatch(bag, p)), '') for bag in bags}
+    unused = [pattern for pattern in shares if pattern not in used]
+    if unused:
+        msg = f'expected a bag named like {unused[0]!r}, found {", ".join(bags)}'
+        raise ConfigError(msg)
+
+
+def _check_table(config: RunConfig) -> None:
+    section = config.prune.prune
+    if section.latency_table:
+        size = config.prune.height, config.prune.width
+        wanted = table_key(config.prune.network, size, section.threads)
+        load_table(Path(section.latency_table), wanted)
+
+
 def _check_budget(config: RunConfig) -> None:
-    if counts_latency(config.budget):
-        return
-    with torch.device('meta'):
-        network = build(config.prune.network)
-    known = measures(network.layers, config.prune.height * config.prune.width)
-    parse_budget(config.budget, known, network.widths)
+    """Price the budget; one that takes a table that is still to be made, when the run begins."""
+    prune = config.prune
+    if prune.prune.latency_table or not takes_table(prune, config.budget):
+        check_budget(prune, config.budget, config.start_widths())

@@ -7,7 +7,9 @@ folder is always that of the inputs in its record, at whatever moment a process 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 import hashlib
 import json
@@ -55,7 +57,8 @@ class StageFolder:
         """
         Have the folder ready: as it is, to be gone on with, or empty.
 
-        What was whole and has other inputs now is kept beside it as NAME.before.
+        What was whole and has other inputs now is kept beside it as NAME.before. One of whose
+        products a file is gone is made again.
 
         :param goes_on: whether the stage can go on from where it was interrupted
         :raises ConfigError: a folder that no stage has made
@@ -64,18 +67,26 @@ class StageFolder:
         why = ''
         if record is not None:
             same = record['inputs'] == self._inputs
-            if same and record['done']:
+            products = record.get('products', ())
+            missing = [name for name in products if not (self.path / name).is_file()]
+            if same and record['done'] and not missing:
                 return Begun('unchanged')
-            if same and goes_on and any(self.path.glob('step-*')):
+            if same and goes_on and not record['done'] and any(self.path.glob('step-*')):
                 return Begun('gone on with')
-            why = '' if same else _changes(record['inputs'], self._inputs)
-            self._clear(keep=record['done'])
+            lost = f'missing: {", ".join(missing)}' if missing else ''
+            why = lost if same else _changes(record['inputs'], self._inputs)
+            self._clear(keep=record['done'] and not missing)
         self._make()
         return Begun('made', why)
 
-    def finish(self) -> None:
-        """Say that the stage is whole."""
-        self._write(self.path, done=True)
+    def finish(self, products: Iterable[Path] = ()) -> None:
+        """
+        Say that the stage is whole.
+
+        :param products: the files in its folder that others read
+        """
+        names = [str(path.relative_to(self.path)) for path in products]
+        self._write(self.path, done=True, products=names)
 
     def _record(self) -> dict[str, Any] | None:
         if not self.path.exists():
@@ -108,9 +119,10 @@ class StageFolder:
         partial.rename(self.path)
         sync(self.path.parent)
 
-    def _write(self, folder: Path, *, done: bool) -> None:
+    def _write(self, folder: Path, *, done: bool, products: Sequence[str] = ()) -> None:
         partial = folder / f'.{_RECORD}.{os.getpid()}'
-        partial.write_text(json.dumps({'inputs': self._inputs, 'done': done}, indent=1))
+        record = {'inputs': self._inputs, 'done': done, 'products': products}
+        partial.write_text(json.dumps(record, indent=1))
         sync(partial)
         partial.replace(folder / _RECORD)
         sync(folder)
@@ -123,8 +135,13 @@ def is_done(path: Path) -> bool:
 
 def run_digest(run: Path) -> str:
     """Return a digest of a run's last checkpoint: weights, masks and what its card says."""
+    return file_digest(*run_files(run))
+
+
+def run_files(run: Path) -> list[Path]:
+    """Return the files of a run's last checkpoint, without what a training goes on from."""
     folder = latest(run)
-    return file_digest(*(folder / name for name in ('weights.safetensors', 'checkpoint.json')))
+    return [folder / name for name in ('weights.safetensors', 'checkpoint.json')]
 
 
 def file_digest(*paths: Path) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 import os
 from pathlib import Path
 import shutil
@@ -17,12 +18,17 @@ from depth_prune_ros.bags.street import Street
 from depth_prune_ros.bags.street import street_to_bag
 from depth_prune_ros.core.engine import DepthEngine
 from depth_prune_ros.core.errors import ConfigError
+from depth_prune_ros.offline import cache
 from depth_prune_ros.offline import checkpoint as checkpoints
 from depth_prune_ros.offline.judgement import read_judgement
 from depth_prune_ros.offline.pipeline import Pipeline
 from depth_prune_ros.offline.pipeline import Watch
 from depth_prune_ros.offline.run_config import read_run_config
+from depth_prune_ros.offline.run_inputs import RunInputs
+from depth_prune_ros.offline.samples import load_samples
+from depth_prune_ros.offline.samples import Sample
 from depth_prune_ros.offline.stage_folder import Begun
+from depth_prune_ros.offline.stage_folder import Inputs
 from killed_runs import assert_same_run
 import pytest
 from tiny_networks import checkpoint
@@ -182,7 +188,67 @@ def test_another_bag_under_the_same_name_makes_all_again(copy: Path) -> None:
     street_to_bag(copy / 'a', Street(seed=3, frames=4, width=96, height=48))
     found = _run(_write(copy))
     assert set(_states(found)) == {'made'}
-    assert found['train'].why == 'changed: bag a'
+    assert found['train'].why == 'changed: bag a, frames'
+
+
+def test_other_bags_to_judge_on_change_the_card_and_no_weights(copy: Path) -> None:
+    found = _run(_write(copy, val=[str(copy / 'a')]))
+    assert _states(found) == ['unchanged'] * 5 + ['made'] * 3
+    assert 'val a' in found['export'].why
+    for model in ('export/tiny', 'export/tiny_dense', 'quantize/tiny_int8'):
+        card = DepthEngine.load(copy / 'out' / f'{model}.onnx').card
+        assert card.provenance['validated_on'] == {'a': 4}
+        assert list(card.metrics) == ['a']
+    trained = checkpoints.load(copy / 'out' / 'finetune').card
+    assert list(trained['metrics']) == ['b']
+
+
+@pytest.mark.parametrize(
+    'product',
+    [
+        'train/step-0000004/weights.safetensors',
+        'compact/step-0000000/checkpoint.json',
+        'export/tiny_dense.onnx',
+        'quantize/tiny_int8.onnx',
+        'evaluate/tables.json',
+    ],
+)
+def test_a_product_that_is_gone_is_made_again(product: str, copy: Path) -> None:
+    (copy / 'out' / product).unlink()
+    stage, name = product.split('/', 1)
+    found = _run(_write(copy))
+    assert found[stage] == Begun('made', f'missing: {name}')
+    assert {found[before].state for before in STAGES[: STAGES.index(stage)]} <= {'unchanged'}
+    assert (copy / 'out' / product).is_file()
+
+
+def test_frames_that_are_decoded_otherwise_make_the_trainings_again(
+    copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Even one that was interrupted: with other frames it cannot be gone on with."""
+
+    def inverted(*arguments: Any) -> Iterator[Sample]:
+        return (replace(sample, left=255 - sample.left) for sample in load_samples(*arguments))
+
+    monkeypatch.setattr(cache, '_decoding', lambda: 'other code that does the same')
+    assert set(_states(_run(_write(copy)))) == {'unchanged'}
+    record = copy / 'out' / 'train' / 'stage.json'
+    record.write_text(record.read_text().replace('"done": true', '"done": false'))
+    monkeypatch.setattr(cache, '_decoding', lambda: 'other code')
+    monkeypatch.setattr(cache, 'load_samples', inverted)
+    found = _run(_write(copy))
+    assert found['train'] == Begun('made', 'changed: frames')
+
+
+def test_files_count_by_what_is_in_them(copy: Path) -> None:
+    def inputs(name: str, content: str) -> Inputs:
+        (copy / name).write_text(content)
+        config = _write(copy, common={**COMMON, 'imagenet_weights': str(copy / name)})
+        return RunInputs(read_run_config(config), lambda *_: None).training('train', {}, {})
+
+    first = inputs('weights', '1')
+    assert inputs('same', '1') == first
+    assert inputs('weights', '2') != first
 
 
 def test_a_killed_run_goes_on_where_it_was(folder: Path, copy: Path) -> None:

@@ -24,6 +24,7 @@ def test_common_values_hold_where_a_section_says_nothing_else(tmp_path: Path) ->
     text = (
         'common:\n  steps: 7\n  losses: {depth: 2, photometric: 0.5}\n  shares: {a: 0.1}\n'
         'train: {steps: 9}\nprune:\n  losses: {depth: 3}\n  shares: {a: 0.2}\n'
+        '  prune: {warmup: 1}\n'
     )
     found = read_run_config(_file(tmp_path, HEAD + text))
     assert (found.train.steps, found.prune.steps, found.finetune.steps) == (9, 7, 7)

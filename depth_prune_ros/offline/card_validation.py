@@ -1,0 +1,57 @@
+"""What a model's card says of its quality: found on the network as it is exported."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Sequence
+from dataclasses import asdict
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from depth_prune_ros.bags.frames import Frame
+from depth_prune_ros.bags.frames import read_frames
+from depth_prune_ros.core.errors import BagError
+from depth_prune_ros.offline.checkpoint import Checkpoint
+from depth_prune_ros.offline.stages import bag_name
+from depth_prune_ros.offline.validation import validate
+
+
+def validated(
+    checkpoints: Sequence[Checkpoint], bags: Sequence[Path], reading: Callable[[str, int], None]
+) -> list[Checkpoint]:
+    """
+    Judge networks on bags, and return their checkpoints with metrics and validated_on of these.
+
+    :param reading: called with a bag's name and its frames
+    :raises BagError: a bag without measured depth
+    """
+    networks = [checkpoint.build() for checkpoint in checkpoints]
+    metrics: list[dict[str, Any]] = [{} for _ in checkpoints]
+    counts = {}
+    for bag in bags:
+        name, frames = bag_name(bag), _frames(bag)
+        reading(name, len(frames))
+        counts[name] = len(frames)
+        for checkpoint, network, found in zip(checkpoints, networks, metrics, strict=True):
+            card = checkpoint.card
+            size = card['input_height'], card['input_width']
+            found[name] = asdict(validate(network, frames, size, card['baseline_m']))
+    return [
+        _with(checkpoint, found, counts)
+        for checkpoint, found in zip(checkpoints, metrics, strict=True)
+    ]
+
+
+def _frames(bag: Path) -> list[Frame]:
+    frames = [replace(f, right=None) for f in read_frames(bag) if f.depth is not None]
+    if not frames:
+        msg = f'{bag}: expected validation frames with lidar or a depth image, found none'
+        raise BagError(msg)
+    return frames
+
+
+def _with(checkpoint: Checkpoint, metrics: dict[str, Any], counts: dict[str, int]) -> Checkpoint:
+    provenance = {**checkpoint.card['provenance'], 'validated_on': counts}
+    card = {**checkpoint.card, 'metrics': metrics, 'provenance': provenance}
+    return replace(checkpoint, card=card)
