@@ -85,7 +85,8 @@ def test_evaluate_writes_the_figures_it_prints(street: Path, tmp_path: Path) -> 
 
 
 def test_exact_depth_as_a_topic_is_judged_as_exact(street: Path) -> None:
-    done = run('evaluate', street, '--depth-topic', '/kitti/camera_color_left/depth')
+    topic = '/kitti/camera_color_left/depth'
+    done = run('evaluate', street, '--depth-topic', topic, '--ground-truth', topic)
     assert done.returncode == 0, done.stderr
     row = next(line for line in done.stdout.splitlines() if 'AbsRel' in line)
     assert float(row.split()[1]) < 0.01
