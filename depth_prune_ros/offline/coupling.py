@@ -71,14 +71,7 @@ def check_coupling(network: Prunable, image: Tensor) -> None:
 def _check_shapes(network: Prunable, layer: Layer) -> None:
     """Compare a declared layer with its convolution."""
     start = f'{network.name}: expected layer {layer.conv}'
-    unknown = [
-        source
-        for source in (*layer.inputs, layer.output)
-        if isinstance(source, str) and source not in network.widths
-    ]
-    if unknown:
-        groups = ', '.join(network.widths)
-        raise MaskError(f'{start} to name groups of {groups}, found {unknown[0]!r}')
+    network.check_groups(layer)
     conv = dict(network.named_modules()).get(layer.conv)
     if not isinstance(conv, nn.Conv2d):
         found = 'nothing of this name' if conv is None else type(conv).__name__

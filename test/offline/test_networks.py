@@ -11,6 +11,7 @@ from depth_prune_ros.offline.networks.catalogue import build
 from depth_prune_ros.offline.networks.catalogue import imagenet_file
 from depth_prune_ros.offline.networks.catalogue import load_imagenet
 from depth_prune_ros.offline.networks.mobilenet import MobileNetDepth
+from depth_prune_ros.offline.networks.prunable import Layer
 import pytest
 from tiny_networks import narrow
 from tiny_networks import randomise
@@ -92,6 +93,14 @@ def test_unknown_group() -> None:
 def test_group_without_filters() -> None:
     with pytest.raises(MaskError, match="at least one filter in group 'conv3b' of monodepth_vgg"):
         build('monodepth_vgg', {'conv3b': 0})
+
+
+def test_a_layer_of_an_unknown_group_is_named() -> None:
+    network = build('mobilenet')
+    for inputs, output in ((('stem', 'steam'), 'stem'), (('stem',), 'steam')):
+        layer = Layer('extra', inputs, output, 3, 2)
+        with pytest.raises(MaskError, match=r"layer extra to name groups of stem, .*'steam'"):
+            network.declare(layer, bias=True)
 
 
 def test_unknown_network() -> None:

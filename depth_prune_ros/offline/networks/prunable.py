@@ -86,8 +86,28 @@ class Prunable(nn.Module):
         """Return how many channels the given groups (or numbers) have together."""
         return sum(s if isinstance(s, int) else self.widths[s] for s in sources)
 
+    def check_groups(self, layer: Layer) -> None:
+        """
+        Ask whether a layer names groups that there are.
+
+        :raises MaskError: it does not
+        """
+        for source in (*layer.inputs, layer.output):
+            if isinstance(source, str) and source not in self.widths:
+                msg = (
+                    f'{self.name}: expected layer {layer.conv} to name groups of '
+                    f'{", ".join(self.widths)}, found {source!r}'
+                )
+                raise MaskError(msg)
+
     def declare(self, layer: Layer, *, bias: bool, step: int = 1) -> nn.Conv2d:
-        """Record a layer and return its convolution, sized by the widths; step is its stride."""
+        """
+        Record a layer and return its convolution, sized by the widths.
+
+        :param step: stride of the convolution itself
+        :raises MaskError: a group that there is not
+        """
+        self.check_groups(layer)
         self.layers.append(layer)
         return nn.Conv2d(
             self.channels(*layer.inputs),
