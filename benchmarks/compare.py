@@ -8,7 +8,6 @@ last checkpoint. ``python benchmarks/compare_results.py`` measures the times and
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator
 from dataclasses import dataclass
 from dataclasses import replace
@@ -30,6 +29,7 @@ from depth_prune_ros.offline.cost import measures
 from depth_prune_ros.offline.machine import keep_freed_memory
 from kitti_runs import kitti_bags
 from kitti_runs import make_rows
+from kitti_runs import plan_parser
 from kitti_runs import write_row
 import numpy as np
 import yaml
@@ -56,18 +56,10 @@ class Run:
 
 def main() -> None:
     """Make the rows that are missing, one after the other."""
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        epilog='Example: python benchmarks/compare.py benchmarks/compare/mobilenet.yaml',
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument('config', type=Path, help='such as benchmarks/compare/mobilenet.yaml')
-    parser.add_argument('--runs', type=Path, default=Path('runs/compare'), help='working folder')
-    parser.add_argument('--only', default='', help='rows whose name contains this')
-    parser.add_argument('--jobs', type=int, default=2, help='rows at a time, a thread each')
-    options = parser.parse_args()
+    usual = 'benchmarks/compare/mobilenet.yaml'
+    options = plan_parser(__doc__, usual, 'runs/compare').parse_args()
     keep_freed_memory()
-    plan = yaml.safe_load(options.config.read_text())
+    plan = yaml.safe_load(options.plan.read_text())
     missing = [
         run
         for run in planned(plan)

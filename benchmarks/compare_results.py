@@ -25,6 +25,7 @@ from depth_prune_ros.offline.latency import milliseconds
 from depth_prune_ros.offline.networks.catalogue import build
 from jinja2 import Environment
 from jinja2 import StrictUndefined
+from matplotlib import rc_context
 from matplotlib.figure import Figure
 import yaml
 
@@ -157,7 +158,8 @@ def _plot(network: str, groups: list[Row]) -> None:
     panes[0].set_ylabel('AbsRel, mean over the validation drives')
     figure.legend(*panes[0].get_legend_handles_labels(), loc='outside lower center', ncols=6)
     figure.suptitle(f'{network}: mean and standard deviation over the seeds', fontsize=10)
-    figure.savefig(DOCS / f'compare_{network}.svg', metadata={'Date': None})
+    with rc_context({'svg.hashsalt': network}):  # the same picture is the same file
+        figure.savefig(DOCS / f'compare_{network}.svg', metadata={'Date': None})
 
 
 def claims(groups: list[Row]) -> Iterator[str]:

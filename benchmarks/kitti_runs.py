@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Callable
 from collections.abc import Sequence
 import json
@@ -25,6 +26,25 @@ TRAINING = {
     'odometry01': 'odometry/sequences/01',
 }
 VALIDATION = {name: f'{DATE}_{name}_sync' for name in ('0002', '0048', 'unknown')}
+
+
+def plan_parser(description: str | None, plan: str, runs: str) -> argparse.ArgumentParser:
+    """
+    Return what a command takes that makes the rows of a plan.
+
+    :param plan: the usual one
+    :param runs: the usual working folder
+    """
+    parser = argparse.ArgumentParser(
+        description=description,
+        epilog=f'Example: python {sys.argv[0]} {plan}',
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument('plan', type=Path, help=f'such as {plan}')
+    parser.add_argument('--runs', type=Path, default=Path(runs), help='working folder')
+    parser.add_argument('--only', default='', help='rows whose name contains this')
+    parser.add_argument('--jobs', type=int, default=2, help='rows at a time, a thread each')
+    return parser
 
 
 def kitti_bags(folder: Path) -> tuple[list[Path], list[Path]]:

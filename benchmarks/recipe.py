@@ -8,7 +8,6 @@ and one that was stopped goes on from its last checkpoint. ``make results`` writ
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -27,6 +26,7 @@ from depth_prune_ros.offline.machine import keep_freed_memory
 from depth_prune_ros.offline.progress import Progress
 from kitti_runs import kitti_bags
 from kitti_runs import make_rows
+from kitti_runs import plan_parser
 from kitti_runs import Row
 from kitti_runs import write_row
 import yaml
@@ -52,16 +52,7 @@ class Run:
 
 def main() -> None:
     """Make the rows that are missing."""
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        epilog='Example: python benchmarks/recipe.py benchmarks/recipe/dense.yaml',
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument('plan', type=Path, help='such as benchmarks/recipe/dense.yaml')
-    parser.add_argument('--runs', type=Path, default=Path('runs/recipe'), help='working folder')
-    parser.add_argument('--only', default='', help='runs whose name contains this')
-    parser.add_argument('--jobs', type=int, default=2, help='runs at a time, a thread each')
-    options = parser.parse_args()
+    options = plan_parser(__doc__, 'benchmarks/recipe/dense.yaml', 'runs/recipe').parse_args()
     keep_freed_memory()
     runs = {
         run.name: run

@@ -9,11 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from depth_prune_ros.bags.frames import Frame
-from depth_prune_ros.bags.frames import read_frames
-from depth_prune_ros.core.errors import BagError
 from depth_prune_ros.offline.checkpoint import Checkpoint
 from depth_prune_ros.offline.stages import bag_name
+from depth_prune_ros.offline.stages import validation_frames
 from depth_prune_ros.offline.validation import validate
 
 
@@ -30,8 +28,7 @@ def validated(
     metrics: list[dict[str, Any]] = [{} for _ in checkpoints]
     counts = {}
     for bag in bags:
-        name, frames = bag_name(bag), _frames(bag)
-        reading(name, len(frames))
+        name, frames = bag_name(bag), validation_frames(bag, reading)
         counts[name] = len(frames)
         for checkpoint, network, found in zip(checkpoints, networks, metrics, strict=True):
             card = checkpoint.card
@@ -41,14 +38,6 @@ def validated(
         _with(checkpoint, found, counts)
         for checkpoint, found in zip(checkpoints, metrics, strict=True)
     ]
-
-
-def _frames(bag: Path) -> list[Frame]:
-    frames = [replace(f, right=None) for f in read_frames(bag) if f.depth is not None]
-    if not frames:
-        msg = f'{bag}: expected validation frames with lidar or a depth image, found none'
-        raise BagError(msg)
-    return frames
 
 
 def _with(checkpoint: Checkpoint, metrics: dict[str, Any], counts: dict[str, int]) -> Checkpoint:

@@ -11,6 +11,7 @@ highlights hide what the reconstruction is to match, and the smoothness term wou
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Iterable
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatch
@@ -169,13 +170,24 @@ class Dataset:
         return shown, views[0], views[-1], disparity, right is not None, ratio
 
 
+def share_patterns(bags: Iterable[str], shares: Mapping[str, float]) -> dict[str, str]:
+    """
+    Return the first pattern of the shares that fits each bag, '' where none does.
+
+    :raises TrainingError: a pattern that no bag is left for
+    """
+    found = {bag: next((p for p in shares if fnmatch(bag, p)), '') for bag in bags}
+    missing = sorted(set(shares) - set(found.values()))
+    if missing:
+        names = ', '.join(found)
+        msg = f'expected a bag named like {missing[0]!r} (in shares), found {names}'
+        raise TrainingError(msg)
+    return found
+
+
 def _weights(frames: dict[str, int], shares: dict[str, float]) -> Array:
     """Return each sample's probability, bag by bag."""
-    pattern = {bag: next((p for p in shares if fnmatch(bag, p)), '') for bag in frames}
-    missing = sorted(set(shares) - set(pattern.values()))
-    if missing:
-        msg = f'shares: expected a bag named like {missing[0]!r}, found {", ".join(frames)}'
-        raise TrainingError(msg)
+    pattern = share_patterns(frames, shares)
     given = {**shares, '': max(0.0, 1.0 - sum(shares.values()))}
     together = {p: sum(n for bag, n in frames.items() if pattern[bag] == p) for p in given}
     each = [

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Mapping
-from fnmatch import fnmatch
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -23,6 +22,7 @@ from depth_prune_ros.offline.config import TrainConfig
 from depth_prune_ros.offline.config_file import explain
 from depth_prune_ros.offline.config_file import Key
 from depth_prune_ros.offline.config_file import read_file
+from depth_prune_ros.offline.dataset import share_patterns
 from depth_prune_ros.offline.latency_table import key as table_key
 from depth_prune_ros.offline.latency_table import load_table
 from depth_prune_ros.offline.networks.catalogue import imagenet_file
@@ -191,13 +191,7 @@ def _check_baseline(name: str, config: RunConfig) -> None:
 
 
 def _check_shares(name: str, config: RunConfig) -> None:
-    shares, bags = getattr(config, name).shares, [bag_name(bag) for bag in config.bags]
-    # as offline.dataset has it: a bag belongs to the first pattern that fits
-    used = {next((p for p in shares if fnmatch(bag, p)), '') for bag in bags}
-    unused = [pattern for pattern in shares if pattern not in used]
-    if unused:
-        msg = f'expected a bag named like {unused[0]!r}, found {", ".join(bags)}'
-        raise ConfigError(msg)
+    share_patterns(map(bag_name, config.bags), getattr(config, name).shares)
 
 
 def _check_table(config: RunConfig) -> None:

@@ -77,13 +77,19 @@ def read_data(
         progress = partial(reading, name)
         samples[name] = cached_samples(bag, size, config.baseline_m, progress, folder)
     judging = val if ranks.rank() == 0 else ()
-    validation = {bag_name(bag): _validation_frames(bag, reading) for bag in judging}
+    validation = {bag_name(bag): validation_frames(bag, reading) for bag in judging}
     fingerprint = _fingerprint({name: found.fingerprint for name, found in samples.items()})
     dataset = Dataset(samples, config.shares, size, config.baseline_m, config.augment, fingerprint)
     return Data(dataset, validation)
 
 
-def _validation_frames(bag: Path, reading: Reading) -> list[Frame]:
+def validation_frames(bag: Path, reading: Reading) -> list[Frame]:
+    """
+    Return a bag's frames with measured depth, without their right images.
+
+    :param reading: called with the bag's name and the number of frames
+    :raises BagError: a bag without measured depth
+    """
     frames = [replace(f, right=None) for f in read_frames(bag) if f.depth is not None]
     reading(bag_name(bag), len(frames))
     if not frames:

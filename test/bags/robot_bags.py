@@ -91,17 +91,21 @@ class RobotBag:
             image=image,
             f=100.0,
             t=0.5,
-            valid_window=self.make(
-                'sensor_msgs/msg/RegionOfInterest',
-                x_offset=0,
-                y_offset=0,
-                height=0,
-                width=0,
-                do_rectify=False,
-            ),
+            valid_window=self.whole_image(),
             min_disparity=1.0,
             max_disparity=64.0,
             delta_d=0.125,
+        )
+
+    def whole_image(self) -> Any:
+        """Return a region of interest that is none."""
+        return self.make(
+            'sensor_msgs/msg/RegionOfInterest',
+            x_offset=0,
+            y_offset=0,
+            height=0,
+            width=0,
+            do_rectify=False,
         )
 
     def info(
@@ -122,14 +126,7 @@ class RobotBag:
             distortion_model='plumb_bob',
             binning_x=0,
             binning_y=0,
-            roi=self.make(
-                'sensor_msgs/msg/RegionOfInterest',
-                x_offset=0,
-                y_offset=0,
-                height=0,
-                width=0,
-                do_rectify=False,
-            ),
+            roi=self.whole_image(),
             **dict(zip(names, values, strict=True)),
         )
 

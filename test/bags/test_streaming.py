@@ -27,6 +27,20 @@ status = dict(line.split(':', 1) for line in open('/proc/self/status'))
 print(frames, int(status['VmHWM'].split()[0]) // 1000)
 """
 
+EVALUATION = """
+import sys
+from pathlib import Path
+from depth_prune_ros.core.metrics import EIGEN
+from depth_prune_ros.evaluation.gallery import Gallery
+from depth_prune_ros.evaluation.run import evaluate_bags
+from depth_prune_ros.evaluation.run import Job
+from depth_prune_ros.evaluation.run import load_engines
+job = Job((Path(sys.argv[1]),), EIGEN, load_engines([]))
+(result,) = evaluate_bags(job, on_frame=Gallery())
+status = dict(line.split(':', 1) for line in open('/proc/self/status'))
+print(result.frames_out, int(status['VmHWM'].split()[0]) // 1000)
+"""
+
 
 def large_bag(path: Path, storage: str) -> int:
     """Write a stereo drive; returns its number of frames."""
@@ -59,4 +73,16 @@ def test_memory_stays_below_500_mb(tmp_path: Path, storage: str, damaged: bool) 
     assert memory_mb < min(MOST_MEMORY_MB, size_mb)
     print(f'{storage}, {size_mb:.0f} MB: {memory_mb} MB of memory')
     # A folder of many gigabytes is not left to pytest, which keeps the last three.
+    file.unlink()
+
+
+def test_evaluating_stays_below_500_mb(tmp_path: Path) -> None:
+    frames = large_bag(tmp_path / 'bag', 'mcap')
+    command = [sys.executable, '-c', EVALUATION, str(tmp_path / 'bag')]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    predicted, memory_mb = map(int, done.stdout.split())
+    assert predicted == frames
+    assert memory_mb < MOST_MEMORY_MB
+    print(f'evaluating {MEGABYTES} MB: {memory_mb} MB of memory')
+    (file,) = (tmp_path / 'bag').glob('*.mcap')
     file.unlink()

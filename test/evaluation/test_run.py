@@ -224,6 +224,21 @@ def test_depth_of_another_bag_is_joined_there(tmp_path: Path) -> None:
     assert errors(result) == pytest.approx([0.1] * 3, abs=1e-5)
 
 
+def test_recorded_depth_in_millimetres(tmp_path: Path) -> None:
+    """12 m where 10 m are right; 0, no depth, counts as the farthest that is judged: 80 m."""
+    bag = make_bag(tmp_path / 'bag')
+    millimetres = [12_000, 12_000, 0, 12_000, 12_000]
+    images = [
+        image_message(stamp, np.full((HEIGHT, WIDTH), depth, np.uint16), '16UC1')
+        for stamp, depth in zip(STAMPS, millimetres, strict=True)
+    ]
+    other = write_bag(
+        tmp_path / 'other', {'/recorded': (IMAGE, list(zip(STAMPS, images, strict=True)))}
+    )
+    (result,) = evaluate_bags(Job((bag,), PLAIN, topics=('/recorded',), depth_bag=other))
+    assert errors(result) == pytest.approx([0.2, 0.2, 7.0, 0.2, 0.2], abs=1e-5)
+
+
 def test_frames_with_one_stamp_count_once(red_engine: DepthEngine, tmp_path: Path) -> None:
     stamps = [STAMPS[0], STAMPS[1], STAMPS[1], STAMPS[2], STAMPS[0]]
     bag = make_bag(tmp_path / 'bag', stamps, recorded=depth_stream([*stamps[:2], *stamps[3:4]], 9))

@@ -268,7 +268,7 @@ def test_shares(shares: dict[str, float], wanted: list[float]) -> None:
 
 
 def test_a_share_for_no_bag() -> None:
-    with pytest.raises(TrainingError, match=r"bag named like 'strasse\*', found kitti, yard"):
+    with pytest.raises(TrainingError, match=r"'strasse\*' \(in shares\), found kitti, yard"):
         _dataset({'kitti': 2, 'yard': 2}, {'kitti': 0.5, 'strasse*': 0.5})
 
 

@@ -68,7 +68,7 @@ def _table(path: Path) -> Path:
         ),
         (
             {'finetune': {'shares': {'street*': 0.2}}},
-            r"finetune.shares: expected a bag named like 'street\*', found a",
+            r"finetune.shares: expected a bag named like 'street\*' \(in shares\), found a",
         ),
         (
             {'train': {'imagenet_weights': 'no.pth'}},
