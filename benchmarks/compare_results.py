@@ -25,6 +25,7 @@ from depth_prune_ros.offline.latency import milliseconds
 from depth_prune_ros.offline.networks.catalogue import build
 from jinja2 import Environment
 from jinja2 import StrictUndefined
+from matplotlib import colormaps
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 import yaml
@@ -151,7 +152,7 @@ def _plot(network: str, groups: list[Row]) -> None:
             x, y = [g[key] * scale for g in own], [g['abs_rel'] for g in own]
             spread = [g['spread'] or 0 for g in own]
             style = '-o' if method.startswith('ours') else '--s'
-            colour = f'C{number % 10}'
+            colour = colormaps['tab20'](number)
             pane.errorbar(x, y, spread, fmt=style, color=colour, ms=4, lw=1.2, label=method)
         pane.set_xlabel(unit)
         pane.grid(alpha=0.3)
