@@ -21,7 +21,7 @@ from depth_prune_ros.bags.frames import read_frames
 from depth_prune_ros.bags.kitti import kitti_to_bag
 from depth_prune_ros.core.engine import DepthEngine
 from depth_prune_ros.core.metrics import EIGEN
-from depth_prune_ros.core.models import default_model
+from depth_prune_ros.core.models import shipped_model
 from depth_prune_ros.evaluation.evaluate import evaluate_model
 from depth_prune_ros.offline.checkpoint import load
 from depth_prune_ros.offline.export import export
@@ -51,7 +51,7 @@ DRIVES = ('0002', '0048', 'unknown')
 def main() -> None:
     """Print one row a model."""
     with tempfile.TemporaryDirectory() as folder:
-        files = {'macs=0.3': default_model()}
+        files = {'macs=0.3': shipped_model()}
         for name, run in CHECKPOINTS.items():
             files[name] = Path(folder) / f'{name}.onnx'
             export(load(run), files[name])

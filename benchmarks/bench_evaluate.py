@@ -21,7 +21,7 @@ from depth_prune_ros.bags.frames import read_frames
 from depth_prune_ros.core.engine import DepthEngine
 from depth_prune_ros.core.images import resize_image
 from depth_prune_ros.core.metrics import PROTOCOLS
-from depth_prune_ros.core.models import default_model
+from depth_prune_ros.core.models import shipped_model
 from depth_prune_ros.evaluation.run import evaluate_bags
 from depth_prune_ros.evaluation.run import Job
 from depth_prune_ros.evaluation.run import load_engines
@@ -35,7 +35,7 @@ def main() -> None:
     """Print one row a side."""
     engines = load_engines([])
     ((name, engine),) = engines
-    node = DepthEngine.load(default_model())
+    node = DepthEngine.load(shipped_model())
     with tempfile.TemporaryDirectory() as folder:
         bag = write_drive(Path(folder) / 'drive', 'mcap', 'raw', FRAMES)
         size = (engine.card.input_width, engine.card.input_height)

@@ -21,7 +21,7 @@ from depth_prune_ros.bags.frames import read_frames
 from depth_prune_ros.bags.street import Street
 from depth_prune_ros.bags.street import street_to_bag
 from depth_prune_ros.core.engine import DepthEngine
-from depth_prune_ros.core.models import default_model
+from depth_prune_ros.core.models import model_file
 from depth_prune_ros.evaluation.cloud import cloud_picture
 from depth_prune_ros.evaluation.pictures import colour_depth
 from depth_prune_ros.evaluation.pictures import frame_strip
@@ -41,7 +41,7 @@ def main() -> None:
     parser.add_argument('--model', type=Path, default=None, help='the shipped one by default')
     parser.add_argument('--readme', action='store_true')
     options = parser.parse_args()
-    engine = DepthEngine.load(options.model or default_model())
+    engine = DepthEngine.load(model_file(options.model))
     with tempfile.TemporaryDirectory() as folder:
         if options.readme:
             _draw_street(Path(folder) / 'street', engine)

@@ -6,7 +6,7 @@ from contextlib import suppress
 import json
 import time
 
-from depth_prune_ros.core.models import default_model
+from depth_prune_ros.core.models import shipped_model
 import numpy as np
 import onnxruntime
 import rclpy
@@ -22,7 +22,7 @@ class PlainNode(Node):
         """Load the shipped model."""
         super().__init__('plain_node')
         self.session = onnxruntime.InferenceSession(
-            str(default_model()), providers=['CPUExecutionProvider']
+            str(shipped_model()), providers=['CPUExecutionProvider']
         )
         self.name = self.session.get_inputs()[0].name
         self.height, self.width = self.session.get_inputs()[0].shape[1:3]

@@ -26,7 +26,7 @@ from depth_prune_ros.core.camera import centre_window
 from depth_prune_ros.core.camera import Window
 from depth_prune_ros.core.engine import DepthEngine
 from depth_prune_ros.core.metrics import EIGEN
-from depth_prune_ros.core.models import default_model
+from depth_prune_ros.core.models import shipped_model
 from depth_prune_ros.evaluation.evaluate import evaluate_model
 import numpy as np
 from numpy.typing import NDArray
@@ -105,7 +105,7 @@ CASES: dict[str, Callable[[Frame], Frame]] = {
 
 def main() -> None:
     """Print one row a case and keep them."""
-    model = Path(sys.argv[1]) if sys.argv[1:] else default_model()
+    model = Path(sys.argv[1]) if sys.argv[1:] else shipped_model()
     engine = DepthEngine.load(model)
     with tempfile.TemporaryDirectory() as folder:
         bags = needed_drives(Path(folder))

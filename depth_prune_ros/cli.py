@@ -43,7 +43,8 @@ def demo(
     ),
     bag: Annotated[Path | None, typer.Option(help='A bag instead of a rendered street.')] = None,
     model: Annotated[
-        Path | None, typer.Option(help='Model file; the shipped one by default.')
+        Path | None,
+        typer.Option(help='Model file or name of a shipped one; default: depth_small.'),
     ] = None,
 ) -> None:
     """
@@ -65,7 +66,8 @@ def replay(
         'replay_out'
     ),
     model: Annotated[
-        Path | None, typer.Option(help='Model file; the shipped one by default.')
+        Path | None,
+        typer.Option(help='Model file or name of a shipped one; default: depth_small.'),
     ] = None,
     rate: Annotated[float, typer.Option(min=0.01, help='2.0 plays twice as fast.')] = 1.0,
     loop: Annotated[int, typer.Option(min=1, help='How often in a row; the last is judged.')] = 1,

@@ -110,7 +110,8 @@ def bag_info(
 def view(
     bag: Annotated[Path, typer.Argument(help='A bag with a camera; ground truth is shown, too.')],
     model: Annotated[
-        Path | None, typer.Option(help='Model file; the shipped one by default.')
+        Path | None,
+        typer.Option(help='Model file or name of a shipped one; default: depth_small.'),
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help='Write a .rrd file instead of opening rerun.')
@@ -129,12 +130,12 @@ def view(
     """
     from depth_prune_ros.bags.frames import read_frames
     from depth_prune_ros.core.engine import DepthEngine
-    from depth_prune_ros.core.models import default_model
+    from depth_prune_ros.core.models import model_file
     from depth_prune_ros.evaluation.view import Film
     from depth_prune_ros.evaluation.view import RerunLog
     from depth_prune_ros.evaluation.view import view_frames
 
-    engine = DepthEngine.load(model or default_model())
+    engine = DepthEngine.load(model_file(model))
     with bars() as progress, ExitStack() as stack:
         watchers: list[Callable[..., None]] = [stack.enter_context(Film(video))] if video else []
         if out:

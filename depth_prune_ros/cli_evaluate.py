@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 Bags = Annotated[list[Path], typer.Argument(metavar='BAG...', help='Bags to judge on.')]
 Models = Annotated[
     list[Path],
-    typer.Option(help='Model file, the shipped one by default; the others go against the first.'),
+    typer.Option(
+        help='Model file, or a shipped one by its name (depth_small by default); the others go '
+        'against the first.'
+    ),
 ]
 DepthTopics = Annotated[
     list[str], typer.Option(help='Judge this recorded depth topic; repeat for more.')

@@ -92,7 +92,7 @@ def replay_and_judge(
     :raises DepthPruneError: the bag, the model or the node does not do its part
     """
     from depth_prune_ros.core.engine import DepthEngine
-    from depth_prune_ros.core.models import default_model
+    from depth_prune_ros.core.models import model_file
     from depth_prune_ros.evaluation.gallery import Gallery
     from depth_prune_ros.evaluation.report import write_report
     from depth_prune_ros.evaluation.run import evaluate_bags
@@ -101,7 +101,7 @@ def replay_and_judge(
 
     terms = terms or Terms()
     rules = _rules(terms)
-    model = default_model() if model is None else model
+    model = model_file(model)
     card = DepthEngine.load(model).card
     _check_first_frame(bag, rules, terms.ground_truth)
     recorded = _fresh(out / 'recorded')

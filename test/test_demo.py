@@ -15,7 +15,7 @@ from depth_prune_ros.bags.street import street_to_bag
 from depth_prune_ros.core.engine import DepthEngine
 from depth_prune_ros.core.images import image_to_depth
 from depth_prune_ros.core.metrics import EIGEN
-from depth_prune_ros.core.models import default_model
+from depth_prune_ros.core.models import shipped_model
 from depth_prune_ros.evaluation.evaluate import evaluate_model
 from depth_prune_ros.evaluation.evaluate import read_depth_topic
 from depth_prune_ros.evaluation.evaluate import Result
@@ -46,7 +46,7 @@ def test_the_recorded_depth_is_the_engines_and_right(
     made: tuple[Path, demo.DemoResult, Path],
 ) -> None:
     bag, done, _ = made
-    engine = DepthEngine.load(default_model())
+    engine = DepthEngine.load(shipped_model())
     frames = {frame.stamp_ns: frame for frame in read_frames(bag)}
     depths = read_depth_topic(done.recorded, '/depth_node/depth')
     assert depths
@@ -63,7 +63,7 @@ def test_the_recorded_depth_is_the_engines_and_right(
 
 def test_live_figures_are_the_offline_ones(made: tuple[Path, demo.DemoResult, Path]) -> None:
     bag, done, _ = made
-    offline = evaluate_model(read_frames(bag), DepthEngine.load(default_model()), EIGEN)
+    offline = evaluate_model(read_frames(bag), DepthEngine.load(shipped_model()), EIGEN)
     wanted = {frame.stamp_ns: frame for frame in offline.per_frame}
     assert done.result.per_frame
     for frame in done.result.per_frame:

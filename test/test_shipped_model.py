@@ -8,7 +8,7 @@ from depth_prune_ros.bags.frames import read_frames
 from depth_prune_ros.bags.kitti import kitti_to_bag
 from depth_prune_ros.core.engine import DepthEngine
 from depth_prune_ros.core.metrics import EIGEN
-from depth_prune_ros.core.models import default_model
+from depth_prune_ros.core.models import shipped_model
 from depth_prune_ros.evaluation.evaluate import evaluate_model
 from depth_prune_ros.offline.cost import cost
 from depth_prune_ros.offline.networks.catalogue import build
@@ -23,11 +23,11 @@ PUBLISHED = {'0002': 0.0675, '0048': 0.1515, 'unknown': 0.2330}
 @pytest.fixture(scope='module')
 def engine() -> DepthEngine:
     """Return the shipped model, loaded."""
-    return DepthEngine.load(default_model())
+    return DepthEngine.load(shipped_model())
 
 
 def test_it_is_under_four_megabytes() -> None:
-    assert default_model().stat().st_size < 4_000_000
+    assert shipped_model().stat().st_size < 4_000_000
 
 
 def test_it_meets_its_budget(engine: DepthEngine) -> None:

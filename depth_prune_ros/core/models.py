@@ -1,4 +1,4 @@
-"""Where the model that the package ships lies, and the checkpoint it was made from."""
+"""Where the models that the package ships lie, and the checkpoint they were made from."""
 
 from __future__ import annotations
 
@@ -10,35 +10,48 @@ from depth_prune_ros.core.errors import CheckpointError
 from depth_prune_ros.core.errors import ModelError
 
 PACKAGE = 'depth_prune_ros'
+DEFAULT = 'depth_small'
 
 
-def default_model() -> Path:
+def model_file(named: Path | None) -> Path:
     """
-    Find the one model file the package ships.
+    Return the model file that a user names: a path, or the name of a shipped one.
 
-    Looks beside the sources first (a checkout runs its own model), then in the share directory
+    :param named: such as my.onnx or depth_tiny; None or an empty path: the default
+    :raises ModelError: no shipped model of this name
+    """
+    if named is None or named == Path():
+        return shipped_model()
+    bare = named.name == str(named) and not named.suffix
+    return shipped_model(named.name) if bare and not named.exists() else named
+
+
+def shipped_model(name: str = DEFAULT) -> Path:
+    """
+    Find a model file that the package ships.
+
+    Looks beside the sources first (a checkout runs its own models), then in the share directory
     of every ament prefix, then in that of this Python.
 
     :return: the file, absolute
-    :raises ModelError: none found, or several in one folder
+    :raises ModelError: none of this name
     """
     folders = _folders('models', 'models')
     for folder in folders:
-        found = sorted(folder.glob('*.onnx'))
-        if len(found) == 1:
-            return found[0]
-        if found:
-            names = ', '.join(path.name for path in found)
-            msg = f'{folder}: expected one shipped model, found {names}; name one'
-            raise ModelError(msg)
+        if (folder / f'{name}.onnx').is_file():
+            return folder / f'{name}.onnx'
+    shipped = sorted({file.stem for folder in folders for file in folder.glob('*.onnx')})
     places = ', '.join(str(folder) for folder in folders)
-    msg = f'expected the shipped model (*.onnx) in {places}, found none; name a model file'
+    msg = (
+        f'expected the model {name} among the shipped ones in {places}, found '
+        f'{", ".join(shipped) or "none"}; name one of them or a model file'
+    )
     raise ModelError(msg)
 
 
 def shipped_checkpoint() -> Path:
     """
-    Find the dense checkpoint that the shipped model was pruned from, as :func:`default_model`.
+    Find the dense checkpoint that the shipped models were pruned from, as :func:`shipped_model`.
 
     :return: the run's folder, absolute
     :raises CheckpointError: none found

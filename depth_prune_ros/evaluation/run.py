@@ -70,16 +70,16 @@ def load_engines(models: Sequence[Path]) -> tuple[tuple[str, DepthEngine], ...]:
     :raises ModelError: a file that is missing or no model of ours
     """
     from depth_prune_ros.core.engine import DepthEngine
-    from depth_prune_ros.core.models import default_model
+    from depth_prune_ros.core.models import model_file
 
     loaded: dict[Path, DepthEngine] = {}
     names: list[str] = []
-    for path in models or [default_model()]:
-        if path.resolve() not in loaded:
-            loaded[path.resolve()] = DepthEngine.load(path, threads=1, repeatable=True)
-        name = loaded[path.resolve()].card.name
+    paths = [model_file(named).resolve() for named in models or [Path()]]
+    for path in paths:
+        if path not in loaded:
+            loaded[path] = DepthEngine.load(path, threads=1, repeatable=True)
+        name = loaded[path].card.name
         names.append(f'{name} ({len(names) + 1})' if name in names else name)
-    paths = [path.resolve() for path in models or [default_model()]]
     return tuple((name, loaded[path]) for name, path in zip(names, paths, strict=True))
 
 

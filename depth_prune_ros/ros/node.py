@@ -11,7 +11,7 @@ from depth_prune_ros.core.engine import DepthEngine
 from depth_prune_ros.core.engine import sha256_of
 from depth_prune_ros.core.errors import ConfigError
 from depth_prune_ros.core.errors import DepthPruneError
-from depth_prune_ros.core.models import default_model
+from depth_prune_ros.core.models import model_file
 from depth_prune_ros.ros.diagnostics import model_values
 from depth_prune_ros.ros.diagnostics import Statistics
 from depth_prune_ros.ros.inputs import IMAGE_TYPES
@@ -152,7 +152,7 @@ class DepthNode(LifecycleNode):
 
     def _load(self) -> None:
         """Load the model the parameters name, unless it is the one at hand, and the same file."""
-        path = model_file(self._settings)
+        path = model_file(Path(self._settings.model))
         if self._loaded == (*self._settings.of_the_model, sha256_of(path)):
             return
         engine = load_engine(path, self._settings)
@@ -221,15 +221,6 @@ class DepthNode(LifecycleNode):
         message = DiagnosticArray(status=[status])
         message.header.stamp = self.get_clock().now().to_msg()
         self._diagnostics.publish(message)
-
-
-def model_file(parameters: DepthParameters) -> Path:
-    """
-    Return the model file the parameters name.
-
-    :raises ModelError: no shipped model where none is named
-    """
-    return Path(parameters.model) if parameters.model else default_model()
 
 
 def load_engine(path: Path, parameters: DepthParameters) -> DepthEngine:

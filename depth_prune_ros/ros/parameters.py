@@ -47,7 +47,9 @@ class DepthParameters:
     """The parameters of the depth node; the defaults here are the node's."""
 
     model: str = _parameter(
-        '', 'Model file (ONNX with its card); empty: the shipped one.', when=When.INACTIVE
+        '',
+        'Model file (ONNX with its card), or the name of a shipped one; empty: depth_small.',
+        when=When.INACTIVE,
     )
     model_sha256: str = _parameter(
         '', 'SHA-256 the model file must have (hex); empty: any.', when=When.INACTIVE

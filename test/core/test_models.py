@@ -24,24 +24,42 @@ def share(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_the_share_directory_is_searched(share: Path) -> None:
     (share / 'README.md').touch()
-    (share / 'pruned.onnx').touch()
-    assert models.default_model() == share / 'pruned.onnx'
+    (share / 'depth_small.onnx').touch()
+    assert models.shipped_model() == share / 'depth_small.onnx'
 
 
-def test_a_checkout_runs_its_own_model(share: Path, tmp_path: Path) -> None:
-    (share / 'pruned.onnx').touch()
-    ours = tmp_path / 'site-packages' / 'models' / 'ours.onnx'
+def test_a_checkout_runs_its_own_models(share: Path, tmp_path: Path) -> None:
+    (share / 'depth_small.onnx').touch()
+    (share / 'depth_tiny.onnx').touch()
+    ours = tmp_path / 'site-packages' / 'models' / 'depth_small.onnx'
     ours.parent.mkdir(parents=True)
     ours.touch()
-    assert models.default_model() == share / 'pruned.onnx'
+    assert models.shipped_model() == share / 'depth_small.onnx'
     (tmp_path / 'site-packages' / 'package.xml').touch()
-    assert models.default_model() == ours
+    assert models.shipped_model() == ours
+    assert models.shipped_model('depth_tiny') == share / 'depth_tiny.onnx'
 
 
-def test_none_and_several_are_refused(share: Path) -> None:
-    with pytest.raises(ModelError, match=f'{share}.*found none; name a model file'):
-        models.default_model()
+def test_a_shipped_model_that_is_none(share: Path) -> None:
+    with pytest.raises(ModelError, match=rf'depth_small among .*{share}.*, found none; name'):
+        models.shipped_model()
     for name in ('b.onnx', 'a.onnx'):
         (share / name).touch()
-    with pytest.raises(ModelError, match='expected one shipped model, found a.onnx, b.onnx'):
-        models.default_model()
+    with pytest.raises(ModelError, match='expected the model c among .*, found a, b; name one'):
+        models.shipped_model('c')
+
+
+def test_what_a_user_names(share: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (share / 'depth_small.onnx').touch()
+    (share / 'depth_tiny.onnx').touch()
+    for nothing in (None, Path(), Path()):
+        assert models.model_file(nothing) == share / 'depth_small.onnx'
+    assert models.model_file(Path('depth_tiny')) == share / 'depth_tiny.onnx'
+    # paths are left alone, also those of files that are not there
+    for path in (Path('depth_tiny.onnx'), Path('runs/depth_tiny'), Path('/depth_tiny')):
+        assert models.model_file(path) == path
+    monkeypatch.chdir(tmp_path)
+    Path('depth_tiny').touch()
+    assert models.model_file(Path('depth_tiny')) == Path('depth_tiny')
+    with pytest.raises(ModelError, match='expected the model depth_huge among'):
+        models.model_file(Path('depth_huge'))
