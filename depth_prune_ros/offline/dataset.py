@@ -233,6 +233,8 @@ def _draw_change(augment: AugmentConfig, rng: np.random.Generator) -> _Change:
     width = height = rng.uniform(augment.crop, 1.0)
     if augment.narrow < 1 and rng.random() < 0.5:
         width *= rng.uniform(augment.narrow, 1.0)
+    if augment.whole and rng.random() < augment.whole:
+        width = height = 1.0
     box = *rng.uniform(0, [1 - width, 1 - height]), width, height
     light = None
     if rng.random() < augment.colour:

@@ -37,8 +37,9 @@ import numpy as np
 Progress = Callable[[int, int], None]
 
 NETWORKS = 28
-ROUNDS = 3
-_MULTIPLE = 8
+ROUNDS = 6
+# kernels work in whole blocks of 8 or 16 and read no less than 4: both are measured
+_MULTIPLES = (8, 4)
 _LEAST_SHARE = 0.1
 _SPREAD = 0.45
 
@@ -151,8 +152,9 @@ def _widths(dense: Mapping[str, int]) -> Iterator[dict[str, int]]:
     rng = np.random.default_rng(0)
     shares = dict.fromkeys(dense, 1.0)
     for number in itertools.count():
+        multiple = _MULTIPLES[number % len(_MULTIPLES)]
         yield {
-            group: min(width, _MULTIPLE * max(1, round(shares[group] * width / _MULTIPLE)))
+            group: min(width, multiple * max(1, round(shares[group] * width / multiple)))
             for group, width in dense.items()
         }
         whole = _LEAST_SHARE ** (rng.random() if number else 1.0)
@@ -171,9 +173,7 @@ def _read(path: Path) -> tuple[Key, list[Sample], int, int] | None:
             )
             for one in values['samples']
         ]
-        # files of version 0.1 do not say how many there are to be
-        total = int(values.get('total', NETWORKS * ROUNDS))
-        return Key(**values['key']), samples, int(values['done']), total
+        return Key(**values['key']), samples, int(values['done']), int(values['total'])
     except (OSError, ValueError, TypeError, KeyError):
         return None
 

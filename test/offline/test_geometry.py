@@ -11,6 +11,7 @@ from __future__ import annotations
 from depth_prune_ros.bags.frames import Frame
 from depth_prune_ros.core.camera import Intrinsics
 from depth_prune_ros.offline.config import AugmentConfig
+from depth_prune_ros.offline.dataset import _draw_change
 from depth_prune_ros.offline.dataset import Dataset
 from depth_prune_ros.offline.dataset import TrainingBatch
 from depth_prune_ros.offline.losses import warp
@@ -65,6 +66,16 @@ def _batches(
 def _painted_depth(batch: TrainingBatch) -> Array:
     found: Array = batch.left[0, 1].numpy() * DEEP_M + NEAREST_M
     return found
+
+
+def test_as_many_samples_as_told_are_whole() -> None:
+    boxes = []
+    for whole in (0.0, 0.4, 1.0):
+        augment = AugmentConfig(crop=0.5, narrow=0.5, whole=whole)
+        rng = np.random.default_rng(0)
+        boxes.append([_draw_change(augment, rng).box for _ in range(500)])
+    shares = [np.mean([box == (0, 0, 1, 1) for box in some]) for some in boxes]
+    assert shares == [0, pytest.approx(0.4, abs=0.06), 1]
 
 
 @pytest.mark.parametrize('stereo', [True, False])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from dataclasses import replace
+import itertools
 import json
 from pathlib import Path
 
@@ -53,8 +54,19 @@ def test_a_table_is_made_once_and_gone_on_with(cache: Path) -> None:
     assert _make(MOBILENET) == []
     dense = build('mobilenet').widths
     assert after['samples'][0]['widths'] == dense
-    tenth = {group: min(w, 8 * max(1, round(w / 80))) for group, w in dense.items()}
+    tenth = {group: min(w, 4 * max(1, round(w / 40))) for group, w in dense.items()}
     assert after['samples'][1]['widths'] == tenth
+
+
+def test_networks_of_a_table_have_widths_that_a_search_can_round_to() -> None:
+    dense = build('mobilenet').widths
+    drawn = list(itertools.islice(latency_table._widths(dense), 28))
+    assert drawn[0] == dense
+    assert all(width % 8 == 0 for widths in drawn[::2] for width in widths.values())
+    assert all(width % 4 == 0 for widths in drawn for width in widths.values())
+    odd = [width % 8 for widths in drawn[1::2] for width in widths.values()]
+    assert 0.3 < sum(map(bool, odd)) / len(odd) < 0.6
+    assert min(min(widths.values()) for widths in drawn) == 4
 
 
 @pytest.mark.parametrize('damage', ['{', '[]', '{"key": {}, "samples": [], "done": 9}'])
@@ -113,11 +125,5 @@ def test_a_table_of_something_else_is_refused(
 def test_a_named_table_is_read(tmp_path: Path) -> None:
     model = latency_table.load_table(_table(tmp_path / 'table.json', MOBILENET), MOBILENET)
     assert model.milliseconds(build('mobilenet').widths) == pytest.approx(40)
-    # one of version 0.1 does not say how many there are to be
-    values = json.loads((tmp_path / 'table.json').read_text())
-    del values['total']
-    (tmp_path / 'old.json').write_text(json.dumps(values))
-    with pytest.raises(ConfigError, match='a whole latency table, found 1 of 84 measurements'):
-        latency_table.load_table(tmp_path / 'old.json', MOBILENET)
     with pytest.raises(ConfigError, match=r'none\.json: expected a latency table, found none'):
         latency_table.load_table(tmp_path / 'none.json', MOBILENET)
