@@ -5,9 +5,10 @@ A layer's milliseconds are fitted, at each of onnxruntime's two optimisation lev
 
     a + b * in + c * out + d * in * out      (a, b, c, d >= 0; depthwise: a + c * out)
 
-in channels rounded up to whole blocks of onnxruntime's kernels. A network takes the sum of its
-layers, scaled to what whole networks took, at the faster level. Kernels that work in blocks read
-multiples of 4 channels only; a layer that reads another number is priced as without blocks.
+in channels as onnxruntime's kernels count them: those written in whole blocks, those read in
+multiples of 4, which is all that kernels of blocks can read; a layer that reads another number is
+priced as without blocks. A network takes the sum of its layers, scaled and shifted to what whole
+networks took (timing a layer takes time itself), at the faster level.
 On widths in multiples of the block the price never falls when a network widens.
 """
 
@@ -125,7 +126,9 @@ class _Fit:
         found = (terms * self._coefficients).sum(-1)
         self.error = float(np.square(found - times).sum())
         sums = np.concatenate((found.sum(1, keepdims=True), weights), 1)
-        self._scale, self._offset = _least_squares(sums, np.ones(len(sums)))
+        self._scale, self._offset = np.linalg.lstsq(sums, np.ones(len(sums)))[0]
+        if self._scale <= 0:
+            self._scale, self._offset = _least_squares(sums, np.ones(len(sums)))
 
     def layers(self, channels: Counts) -> Array:
         """Return the milliseconds of every layer."""
@@ -138,7 +141,8 @@ class _Fit:
 
     def _terms(self, channels: Counts) -> Array:
         """Return [..., layers, 4]."""
-        rounded = (np.ceil(channels / self.block) * self.block).astype(np.float64)
+        blocks = np.array([min(self.block, _ALIGNED), self.block])[:, None]
+        rounded = (np.ceil(channels / blocks) * blocks).astype(np.float64)
         inputs, outputs = rounded[..., 0, :], rounded[..., 1, :]
         return np.stack([np.ones_like(inputs), inputs, outputs, inputs * outputs], -1)
 
