@@ -1,10 +1,10 @@
 """
-Dense against pruned, in one run: depth on the validation drives, and time in onnxruntime.
+Dense networks against the shipped ones, in one run: depth on the validation drives, and time.
 
-Run by ``make bench``. The models take turns, one loaded at a time (threads of an idle session
-spin and would disturb the others); compare the ratios. The validation drives are read from
-DEPTH_PRUNE_KITTI (default ../shared/kitti); without them only the times are shown. The figures
-are kept in benchmarks/results/bench.json, from which ``make results`` writes docs/results.md.
+Run by ``make bench``. The models take turns; compare the ratios. The validation drives are read
+from DEPTH_PRUNE_KITTI (default ../shared/kitti); without them only the times are shown. The
+figures are kept in benchmarks/results/bench.json, from which ``make results`` writes
+docs/results.md.
 """
 
 from __future__ import annotations
@@ -12,10 +12,8 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-import platform
 import sys
 import tempfile
-import time
 
 from depth_prune_ros.bags.frames import read_frames
 from depth_prune_ros.bags.kitti import kitti_to_bag
@@ -25,12 +23,12 @@ from depth_prune_ros.core.models import shipped_model
 from depth_prune_ros.evaluation.evaluate import evaluate_model
 from depth_prune_ros.offline.checkpoint import load
 from depth_prune_ros.offline.export import export
+from depth_prune_ros.offline.speed import measure_speeds
+from depth_prune_ros.offline.speed import ROUNDS
+from depth_prune_ros.offline.speed import RUNS
 import numpy as np
 
 THREADS = 2
-ROUNDS = 9
-RUNS = 20
-WARM_UP = 5
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / 'results' / 'bench.json'
 CHECKPOINTS = {
@@ -38,37 +36,32 @@ CHECKPOINTS = {
     'dense, 96x320': HERE / 'compare' / 'dense_mobilenet',
     'params=0.2, 96x320': HERE / 'params=0.2',
 }
-# what each network is compared with: the dense one of its size
-DENSE = {
-    'macs=0.3': 'dense',
-    'dense': 'dense',
-    'dense, 96x320': 'dense, 96x320',
-    'params=0.2, 96x320': 'dense, 96x320',
-}
+SHIPPED = ('depth_small', 'depth_small_int8', 'depth_tiny', 'depth_tiny_int8')
 DRIVES = ('0002', '0048', 'unknown')
 
 
 def main() -> None:
     """Print one row a model."""
     with tempfile.TemporaryDirectory() as folder:
-        files = {'macs=0.3': shipped_model()}
+        files = {name: shipped_model(name) for name in SHIPPED}
         for name, run in CHECKPOINTS.items():
             files[name] = Path(folder) / f'{name}.onnx'
             export(load(run), files[name])
-        times = _times(files)
+        speeds = dict(zip(files, measure_speeds(list(files.values()), THREADS), strict=True))
         bags = drives(Path(folder))
         errors = {name: _errors(file, bags) for name, file in files.items()}
         cards = {name: DepthEngine.load(file).card for name, file in files.items()}
     means = {name: np.mean(list(found.values()) or [np.nan]) for name, found in errors.items()}
     rows = []
     for name, card in cards.items():
-        mean, dense = means[name], DENSE[name]
+        # what each network is compared with: the dense one of its size
+        mean, dense = means[name], 'dense, 96x320' if '96x320' in name else 'dense'
         row = {
             'name': name,
             'params': card.parameters,
             'macs': card.macs,
-            'ms': float(np.median(times[name])),
-            'faster': float(np.median(times[dense] / times[name])),
+            'ms': speeds[name].ms,
+            'faster': float(np.median(np.divide(speeds[dense].rounds_ms, speeds[name].rounds_ms))),
             'abs_rel': float(mean),
             'of_dense': float(mean / means[dense]),
             'drives': errors[name],
@@ -81,39 +74,9 @@ def main() -> None:
             ', '.join(f'{drive} {value:.4f}' for drive, value in row['drives'].items()),
         )
     if errors['dense']:
-        about = {'machine': _machine(), 'threads': THREADS, 'rounds': ROUNDS, 'runs': RUNS}
+        machine = speeds['dense'].processor
+        about = {'machine': machine, 'threads': THREADS, 'rounds': ROUNDS, 'runs': RUNS}
         RESULTS.write_text(json.dumps({**about, 'rows': rows}, indent=1))
-
-
-def _machine() -> str:
-    """Return the processor's name where Linux tells it."""
-    info = Path('/proc/cpuinfo')
-    lines = info.read_text().splitlines() if info.exists() else []
-    names = [line.split(':')[1].strip() for line in lines if line.startswith('model name')]
-    return names[0] if names else platform.machine()
-
-
-def _times(files: dict[str, Path]) -> dict[str, np.ndarray]:
-    """Return for each model the median milliseconds of one inference, one value a round."""
-    rng = np.random.default_rng(0)
-    found: dict[str, list[float]] = {name: [] for name in files}
-    for _ in range(ROUNDS):
-        for name, file in files.items():
-            found[name].append(_median_ms(file, rng))
-    return {name: np.array(values) for name, values in found.items()}
-
-
-def _median_ms(file: Path, rng: np.random.Generator) -> float:
-    """Load a model, let it warm up, and return the median of some inferences."""
-    engine = DepthEngine.load(file, threads=THREADS)
-    shape = (engine.card.input_height, engine.card.input_width, 3)
-    image = rng.integers(0, 256, shape, dtype=np.uint8)
-    runs = []
-    for _ in range(WARM_UP + RUNS):
-        start = time.perf_counter()
-        engine.disparity(image)
-        runs.append((time.perf_counter() - start) * 1000)
-    return float(np.median(runs[WARM_UP:]))
 
 
 def drives(folder: Path) -> dict[str, Path]:

@@ -21,6 +21,7 @@ from depth_prune_ros.cli_run import add_run_command
 from depth_prune_ros.cli_terminal import bars
 from depth_prune_ros.cli_terminal import error_line
 from depth_prune_ros.cli_terminal import say
+from depth_prune_ros.cli_time import add_time_command
 from depth_prune_ros.core.errors import DepthPruneError
 import typer
 
@@ -139,6 +140,7 @@ add_bag_commands(app)
 add_evaluation_commands(app)
 add_offline_commands(app)
 add_run_command(app)
+add_time_command(app)
 
 if __name__ == '__main__':
     main()

@@ -26,6 +26,7 @@ COMMANDS = (
     ('merge',),
     ('inspect',),
     ('quantize',),
+    ('time',),
     ('run',),
     ('demo',),
     ('replay',),

@@ -9,15 +9,14 @@ from pathlib import Path
 import tempfile
 import warnings
 
-from depth_prune_ros.core.card import METADATA_KEY
 from depth_prune_ros.core.card import ModelCard
 from depth_prune_ros.core.engine import DepthEngine
 from depth_prune_ros.core.errors import ModelError
+from depth_prune_ros.offline.card_file import set_card
 from depth_prune_ros.offline.checkpoint import Checkpoint
 from depth_prune_ros.offline.cost import cost
 from depth_prune_ros.offline.networks.base import DepthNetwork
 import numpy as np
-import onnx
 import torch
 from torch import nn
 from torch import Tensor
@@ -81,13 +80,13 @@ def export(checkpoint: Checkpoint, path: Path, name: str = '') -> ModelCard:
     os.close(handle)
     try:
         write_graph(network, (card.input_height, card.input_width), Path(partial))
-        _set_card(Path(partial), card)
+        set_card(Path(partial), card)
         difference = _difference(network, Path(partial))
         if not difference <= TOLERANCE:
             msg = f'{path}: expected ONNX within {TOLERANCE:g} of torch, found {difference:.2g}'
             raise ModelError(msg)
         card = replace(card, parity={**card.parity, 'torch_onnx': difference})
-        _set_card(Path(partial), card)
+        set_card(Path(partial), card)
         Path(partial).chmod(0o644)
         Path(partial).replace(path)
     finally:
@@ -137,14 +136,6 @@ def write_graph(network: DepthNetwork, size: tuple[int, int], path: Path) -> Non
             opset_version=17,
             dynamo=False,
         )
-
-
-def _set_card(path: Path, card: ModelCard) -> None:
-    model = onnx.load(path)
-    del model.metadata_props[:]
-    onnx.helper.set_model_props(model, {METADATA_KEY: card.to_json()})
-    onnx.checker.check_model(model)
-    onnx.save(model, path)
 
 
 def _difference(network: DepthNetwork, path: Path) -> float:

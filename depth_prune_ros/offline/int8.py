@@ -23,8 +23,6 @@ from pathlib import Path
 import tempfile
 from typing import Any
 
-from depth_prune_ros.core.card import METADATA_KEY
-from depth_prune_ros.core.card import ModelCard
 from depth_prune_ros.core.errors import ModelError
 import numpy as np
 from numpy.typing import NDArray
@@ -143,14 +141,6 @@ def harms(calibrated: Calibrated, images: Sequence[Bytes], progress: Progress) -
         found[layer] = float(np.sqrt(np.mean(difference**2)))
         progress(done, len(calibrated.layers))
     return found
-
-
-def save(model: onnx.ModelProto, card: ModelCard, path: Path) -> None:
-    """Write a model with its card, and nothing else in its metadata."""
-    del model.metadata_props[:]
-    onnx.helper.set_model_props(model, {METADATA_KEY: card.to_json()})
-    onnx.checker.check_model(model)
-    onnx.save(model, path)
 
 
 def _log_disparity(model: onnx.ModelProto, images: Sequence[Bytes]) -> Float:

@@ -19,7 +19,6 @@ import itertools
 import json
 import os
 from pathlib import Path
-import platform
 import tempfile
 from typing import Any
 
@@ -31,17 +30,18 @@ from depth_prune_ros.offline.latency import Timing
 from depth_prune_ros.offline.latency import VERSION
 from depth_prune_ros.offline.latency_fit import LatencyModel
 from depth_prune_ros.offline.latency_fit import Sample
+from depth_prune_ros.offline.machine import processor
 from depth_prune_ros.offline.networks.catalogue import build
 import numpy as np
 
 Progress = Callable[[int, int], None]
 
-NETWORKS = 28
-ROUNDS = 6
+NETWORKS = 36
+ROUNDS = 5
 # kernels work in whole blocks of 8 or 16 and read no less than 4: both are measured
 _MULTIPLES = (8, 4)
 _LEAST_SHARE = 0.1
-_SPREAD = 0.45
+_SPREAD = 0.6
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def key(network: str, size: tuple[int, int], threads: int) -> Key:
     """Return what a table made here and now holds for."""
     dense = build(network)
     layers = _digest(repr((dense.widths, dense.layers)))
-    return Key(network, layers, *size, threads, _cpu(), VERSION)
+    return Key(network, layers, *size, threads, processor(), VERSION)
 
 
 def load_table(path: Path, wanted: Key) -> LatencyModel:
@@ -189,16 +189,6 @@ def _write(path: Path, key: Key, samples: Sequence[Sample], done: tuple[int, int
     except OSError as error:
         msg = f'{path}: expected to keep a latency table, found: {error.strerror or error}'
         raise ConfigError(msg) from error
-
-
-def _cpu() -> str:
-    """Return the processor's name, its stepping and how many of them there are."""
-    try:
-        lines = Path('/proc/cpuinfo').read_text().splitlines()
-    except OSError:
-        lines = []
-    names = [line.partition(':')[2].strip() for line in lines if line.startswith('model name')]
-    return f'{names[0] if names else platform.processor()} x {os.cpu_count()}'
 
 
 def _digest(text: str) -> str:

@@ -1,9 +1,12 @@
-"""What makes a training step fast on the computer at hand, without changing what it computes."""
+"""The computer at hand: its processor, and what makes a training step fast on it."""
 
 from __future__ import annotations
 
 import ctypes
 from dataclasses import dataclass
+import os
+from pathlib import Path
+import platform
 import sys
 import time
 
@@ -101,3 +104,13 @@ def _seconds(bf16: bool, channels_last: bool) -> float:
 def _named(bf16: bool, channels_last: bool) -> str:
     precision = 'bfloat16' if bf16 else 'float32'
     return f'{precision}, channels {"last" if channels_last else "first"}'
+
+
+def processor() -> str:
+    """Return the processor's name, its stepping and how many of them there are."""
+    try:
+        lines = Path('/proc/cpuinfo').read_text().splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(':')[2].strip() for line in lines if line.startswith('model name')]
+    return f'{names[0] if names else platform.processor()} x {os.cpu_count()}'

@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from dataclasses import replace
 import math
-import os
 from pathlib import Path
 from typing import Any
 
@@ -29,17 +28,16 @@ from depth_prune_ros.core.errors import ConfigError
 from depth_prune_ros.core.errors import ModelError
 from depth_prune_ros.core.images import resize_image
 from depth_prune_ros.core.metrics import EIGEN
+from depth_prune_ros.offline.card_file import save
 from depth_prune_ros.offline.int8 import calibrate
 from depth_prune_ros.offline.int8 import check_float
 from depth_prune_ros.offline.int8 import harms
-from depth_prune_ros.offline.int8 import save
 from depth_prune_ros.offline.int8_search import Bench
 from depth_prune_ros.offline.int8_search import fewest_float
 from depth_prune_ros.offline.int8_search import Trial
 from depth_prune_ros.offline.stages import bag_name
 import numpy as np
 from numpy.typing import NDArray
-import onnx
 
 Bytes = NDArray[np.uint8]
 Progress = Callable[[str, int, int], None]
@@ -97,7 +95,7 @@ def quantize(
         # The float model's figures on other bags are not this model's.
         metrics={bag: asdict(result.metrics) for bag, result in trial.after.items()},
     )
-    _write(trial.model, card, out)
+    save(trial.model, card, out)
     return card
 
 
@@ -182,18 +180,3 @@ def _difference(before: DepthEngine, after: DepthEngine, images: Sequence[Bytes]
         wanted = before.disparity(image)
         worst = max(worst, float((np.abs(after.disparity(image) - wanted) / wanted).max()))
     return worst
-
-
-def _write(model: onnx.ModelProto, card: ModelCard, path: Path) -> None:
-    """Write a whole model file or none."""
-    partial = path.with_name(f'.{path.name}.{os.getpid()}.partial')
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            save(model, card, partial)
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
-    except OSError as error:
-        msg = f'{path}: expected to write a model file, found: {error.strerror or error}'
-        raise ModelError(msg) from error

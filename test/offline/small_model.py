@@ -7,7 +7,7 @@ from pathlib import Path
 import warnings
 
 from depth_prune_ros.core.card import ModelCard
-from depth_prune_ros.offline.int8 import save
+from depth_prune_ros.offline.card_file import save
 import onnx
 import onnxruntime as ort
 from tiny_model import HEIGHT

@@ -20,6 +20,7 @@ from depth_prune_ros.evaluation.evaluate import evaluate_model
 from depth_prune_ros.offline import int8
 from depth_prune_ros.offline import int8_search
 from depth_prune_ros.offline import quantize as quantizing
+from depth_prune_ros.offline.card_file import save
 from depth_prune_ros.offline.export import export
 from depth_prune_ros.offline.quantize import quantize
 import numpy as np
@@ -174,7 +175,7 @@ def test_an_exported_network_runs_in_integers(tmp_path: Path) -> None:
     assert sum(calibrated.macs.values()) == engine.card.macs - trained + left
     heads = [name for name in calibrated.layers if '/disp' in name]
     assert len(heads) == 1
-    int8.save(int8.quantised(calibrated, heads), engine.card, tmp_path / 'int8.onnx')
+    save(int8.quantised(calibrated, heads), engine.card, tmp_path / 'int8.onnx')
     convs = [name for name in calibrated.layers if name.endswith('/Conv')]
     kernels = kernels_of(tmp_path / 'int8.onnx', tmp_path)
     assert kernels['QLinearConv'] == len(convs) - 1

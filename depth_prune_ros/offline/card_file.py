@@ -1,0 +1,42 @@
+"""A model file with its card inside: written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from depth_prune_ros.core.card import METADATA_KEY
+from depth_prune_ros.core.card import ModelCard
+from depth_prune_ros.core.errors import ModelError
+import onnx
+
+
+def save(model: onnx.ModelProto, card: ModelCard, path: Path) -> None:
+    """
+    Write a model with its card, and nothing else in its metadata.
+
+    :raises ModelError: it cannot be written; what was there before stays
+    """
+    del model.metadata_props[:]
+    onnx.helper.set_model_props(model, {METADATA_KEY: card.to_json()})
+    onnx.checker.check_model(model)
+    partial = path.with_name(f'.{path.name}.{os.getpid()}.partial')
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            onnx.save(model, partial)
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+    except OSError as error:
+        msg = f'{path}: expected to write a model file, found: {error.strerror or error}'
+        raise ModelError(msg) from error
+
+
+def set_card(path: Path, card: ModelCard) -> None:
+    """
+    Give a model file another card.
+
+    :raises ModelError: as :func:`save`
+    """
+    save(onnx.load(path), card, path)
