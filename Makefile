@@ -4,6 +4,7 @@
 # make compare           every pruning method in one protocol: hours; goes on where it stopped
 # make recipe            one training for each change of the recipe; goes on where it stopped
 # make results           measure what compare made, write docs/results.md
+# make models            remake the shipped models from KITTI's frames into MODELS: hours
 # make gallery           the shipped network's depth on KITTI's validation drives, as pictures
 # make robustness        the shipped network's depth on changed images (KITTI's validation drives)
 # make soak              the tests of what robots do to the node, at their full counts (15 minutes)
@@ -15,11 +16,13 @@
 PYTHON ?= python3
 BAG ?=
 OUT ?= demo_out
+KITTI ?= ../shared/kitti
+MODELS ?= runs/models
 
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test lint types bench bench-node bench-bags bench-train gallery robustness soak compare recipe results clean
+.PHONY: demo test lint types models bench bench-node bench-bags bench-train gallery robustness soak compare recipe results clean
 .DELETE_ON_ERROR:
 
 demo: .venv/.run-installed
@@ -47,6 +50,9 @@ recipe: .venv/.dev-installed
 
 results: .venv/.dev-installed
 	$(BIN)/python benchmarks/compare_results.py
+
+models: .venv/.dev-installed
+	models/make.sh "$(KITTI)" runs "$(MODELS)"
 
 gallery: .venv/.dev-installed
 	$(BIN)/python benchmarks/gallery.py

@@ -1,11 +1,11 @@
 #!/bin/sh
-# Remake the shipped network from KITTI's frames: bags, dense network, masks, compact network.
-#   models/make.sh KITTI RUNS    KITTI holds raw/, object/ and odometry/; RUNS is made
-# Its trainings took 74 minutes of one thread each, beside other work, on a processor that computes
-# in bfloat16; longer elsewhere. Killed at any moment, the same command goes on where it was.
+# Remake the shipped models from KITTI's frames: bags, dense network, masks, compact networks, int8.
+#   models/make.sh KITTI RUNS OUT    KITTI holds raw/, object/ and odometry/; the others are made
+# Hours; killed at any moment, the same command goes on where it was.
 set -eu
 KITTI=$1
 RUNS=$2
+OUT=$3
 ROOT=$(cd "$(dirname "$0")/.." && pwd)
 PATH=$ROOT/.venv/bin:$PATH
 CONFIG=$ROOT/config
@@ -16,7 +16,7 @@ bag() {  # NAME COMMAND...: make the bag unless it is there
 }
 raw() { bag "$1" kitti "$KITTI/raw/2011_09_26/2011_09_26_drive_$1_sync" "$RUNS/bags/$1"; }
 
-mkdir -p "$RUNS/bags"
+mkdir -p "$RUNS/bags" "$OUT"
 for drive in 0005 0001 0013 0002 0048 unknown; do raw $drive; done
 bag object kitti "$KITTI/object/training" "$RUNS/bags/object"
 for number in 06 01; do
@@ -36,11 +36,24 @@ for name in 0002 0048 unknown; do set -- "$@" --val "$RUNS/bags/$name"; done
 depth-prune train "$@" --config "$CONFIG/train_mobilenet_96x320.yaml" --out "$RUNS/half"
 depth-prune train "$@" --start "$RUNS/half" --config "$CONFIG/train_mobilenet.yaml" \
     --out "$RUNS/dense"
-depth-prune prune "$RUNS/half" "$@" --budget macs=0.3 --config "$CONFIG/prune_mobilenet.yaml" \
-    --out "$RUNS/masked"
-[ -e "$RUNS/compact" ] || depth-prune compact "$RUNS/masked" --out "$RUNS/compact"
-depth-prune train "$@" --start "$RUNS/compact" --teacher "$RUNS/half" \
-    --config "$CONFIG/finetune_mobilenet_96x320.yaml" --out "$RUNS/small_half"
-depth-prune train "$@" --start "$RUNS/small_half" --teacher "$RUNS/dense" \
-    --config "$CONFIG/finetune_mobilenet.yaml" --out "$RUNS/small"
-depth-prune export "$RUNS/small" "$RUNS/depth_small.onnx"
+
+model() {  # NAME BUDGET BAGS...: masks, compact network, fine-tuning, the two files
+    name=$1 budget=$2; shift 2
+    depth-prune prune "$RUNS/dense" "$@" --budget "$budget" \
+        --config "$CONFIG/prune_mobilenet.yaml" --out "$RUNS/masked_$name"
+    [ -e "$RUNS/compact_$name" ] ||
+        depth-prune compact "$RUNS/masked_$name" --out "$RUNS/compact_$name"
+    depth-prune train "$@" --start "$RUNS/compact_$name" \
+        --config "$CONFIG/finetune_${name}_96x320.yaml" --out "$RUNS/${name}_half"
+    depth-prune train "$@" --start "$RUNS/${name}_half" \
+        --config "$CONFIG/finetune_$name.yaml" --out "$RUNS/$name"
+    depth-prune export "$RUNS/$name" "$OUT/depth_$name.onnx"
+    depth-prune inspect "$RUNS/masked_$name" --picture "$OUT/depth_$name.svg"
+    [ -e "$OUT/depth_${name}_int8.onnx" ] ||
+        depth-prune quantize "$OUT/depth_$name.onnx" "$OUT/depth_${name}_int8.onnx" \
+            --bags "$RUNS/bags/0005" --bags "$RUNS/bags/object" \
+            --val "$RUNS/bags/0002" --val "$RUNS/bags/0048" --val "$RUNS/bags/unknown"
+}
+model small macs=0.3 "$@"
+model tiny macs=0.12 "$@"
+depth-prune time "$OUT"/depth_*.onnx --threads 2 --write
