@@ -8,6 +8,7 @@
 # make gallery           the shipped network's depth on KITTI's validation drives, as pictures
 # make robustness        the shipped network's depth on changed images (KITTI's validation drives)
 # make soak              the tests of what robots do to the node, at their full counts (15 minutes)
+# make bench-latency     milliseconds that latency tables predict, against measured ones
 # make bench-train       images per second of a training, against a bare loop
 # make bench-node        what the node costs beside the network's run, against a plain node
 # make bench-bags        reading frames against rosbags, evaluating against the network alone
@@ -22,7 +23,7 @@ MODELS ?= runs/models
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test lint types models bench bench-node bench-bags bench-train gallery robustness soak compare recipe results clean
+.PHONY: demo test lint types models bench bench-latency bench-node bench-bags bench-train gallery robustness soak compare recipe results clean
 .DELETE_ON_ERROR:
 
 demo: .venv/.run-installed
@@ -59,6 +60,9 @@ gallery: .venv/.dev-installed
 
 robustness: .venv/.dev-installed
 	$(BIN)/python benchmarks/robustness.py
+
+bench-latency: .venv/.dev-installed
+	$(BIN)/python benchmarks/bench_latency.py
 
 bench-node: .venv/.run-installed
 	$(BIN)/python benchmarks/bench_node.py

@@ -20,7 +20,6 @@ import statistics
 from typing import Any
 
 from compare import planned
-from depth_prune_ros.offline import latency_table
 from depth_prune_ros.offline.latency import milliseconds
 from depth_prune_ros.offline.networks.catalogue import build
 from jinja2 import Environment
@@ -47,7 +46,6 @@ COLUMNS = (
     'macs',
     'ms',
     'ms_dense',
-    'predicted_ms',
     'abs_rel',
     'rmse',
     'a1',
@@ -95,12 +93,7 @@ def _measure(network: str, rows: list[Row]) -> None:
     for seed in range(ROUNDS):
         for name in random.Random(seed).sample(sorted(networks), len(networks)):
             found[name].append(milliseconds(networks[name].eval(), size, THREADS))
-    predicted = latency_table.cached_table(
-        latency_table.key(network, size, THREADS), lambda *_: None
-    ).milliseconds
     for row in rows:
-        if row['method'] == 'ours-latency':
-            row['predicted_ms'] = round(predicted(networks[_name(row)].widths), 2)
         row['ms'] = round(min(found[_name(row)]), 2)
         row['ms_dense'] = round(min(found['dense']), 2)
         (ROWS / f'{_name(row)}.json').write_text(json.dumps(row, indent=1))
@@ -129,8 +122,6 @@ def _groups(rows: list[Row]) -> list[Row]:
         group['spread'] = statistics.stdev(errors) if len(errors) > 1 else None
         for key in ('rmse', 'a1', 'params', 'macs', 'ms'):
             group[key] = statistics.mean(row[key] for row in own)
-        predicted = [row['predicted_ms'] / row['ms'] - 1 for row in own if 'predicted_ms' in row]
-        group['predicted_off'] = max(predicted, key=abs, default=None)
         group['faster'] = statistics.mean(row['ms_dense'] / row['ms'] for row in own)
         groups.append(group)
     return sorted(groups, key=lambda g: (g['network'], -g['budget'], g['abs_rel']))
@@ -210,14 +201,14 @@ def findings(groups: list[Row]) -> Iterator[str]:
         )
 
 
-def predictions(groups: list[Row]) -> Iterator[str]:
+def predictions(rows: list[Row]) -> Iterator[str]:
     """Say how far the latency tables' predictions are from what was measured."""
-    for g in groups:
-        if g.get('predicted_off') is not None:
-            yield (
-                f'{g["network"]}, {g["method"]} at {g["budget"]:g}, {g["seeds"]} networks: '
-                f'at most {abs(g["predicted_off"]):.1%} off'
-            )
+    found: dict[tuple[str, float], list[float]] = defaultdict(list)
+    for row in rows:
+        found[row['network'], row['budget']].append(row['predicted_ms'] / row['ms'] - 1)
+    for (network, budget), off in sorted(found.items(), reverse=True):
+        each = ', '.join(f'{one:+.1%}' for one in off)
+        yield f'{network}, ours-latency at {budget:g}: {each}'
 
 
 def _missing(rows: list[Row]) -> int:
@@ -232,6 +223,7 @@ def _write_docs(groups: list[Row], missing: int) -> None:
         undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
     )
     template = environment.from_string((HERE / 'results.md.j2').read_text())
+    latency = _kept('latency') or {'rows': []}
     text = template.render(
         groups=groups,
         bench=_kept('bench'),
@@ -239,7 +231,8 @@ def _write_docs(groups: list[Row], missing: int) -> None:
         missing=missing,
         recipe=_recipe(),
         findings=list(findings(groups)),
-        predictions=list(predictions(groups)),
+        latency=latency,
+        predictions=list(predictions(latency['rows'])),
         claims=list(claims(groups)),
     )
     (DOCS / 'results.md').write_text(text)

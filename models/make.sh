@@ -48,12 +48,12 @@ model() {  # NAME BUDGET BAGS...: masks, compact network, fine-tuning, the two f
     depth-prune train "$@" --start "$RUNS/${name}_half" \
         --config "$CONFIG/finetune_$name.yaml" --out "$RUNS/$name"
     depth-prune export "$RUNS/$name" "$OUT/depth_$name.onnx"
+    depth-prune time "$OUT/depth_$name.onnx" --write
     depth-prune inspect "$RUNS/masked_$name" --picture "$OUT/depth_$name.svg"
-    [ -e "$OUT/depth_${name}_int8.onnx" ] ||
-        depth-prune quantize "$OUT/depth_$name.onnx" "$OUT/depth_${name}_int8.onnx" \
-            --bags "$RUNS/bags/0005" --bags "$RUNS/bags/object" \
-            --val "$RUNS/bags/0002" --val "$RUNS/bags/0048" --val "$RUNS/bags/unknown"
+    depth-prune quantize "$OUT/depth_$name.onnx" "$OUT/depth_${name}_int8.onnx" \
+        --bags "$RUNS/bags/0005" --bags "$RUNS/bags/object" \
+        --val "$RUNS/bags/0002" --val "$RUNS/bags/0048" --val "$RUNS/bags/unknown"
+    depth-prune time "$OUT/depth_${name}_int8.onnx" --write
 }
 model small macs=0.3 "$@"
 model tiny macs=0.12 "$@"
-depth-prune time "$OUT"/depth_*.onnx --threads 2 --write

@@ -119,10 +119,10 @@ def test_findings_weigh_the_difference_against_the_spread() -> None:
         )
 
 
-def test_the_worst_prediction_of_a_group_is_said() -> None:
+def test_every_prediction_is_said() -> None:
     rows = [
-        {**_row('ours-latency', seed, 0.2, ms), 'predicted_ms': 10.0}
-        for seed, ms in ((0, 10.0), (1, 12.5))
+        {'network': 'n', 'budget': budget, 'predicted_ms': 10.0, 'ms': ms}
+        for budget, ms in ((0.1, 8.0), (0.2, 10.0), (0.2, 12.5))
     ]
-    found = list(compare_results.predictions(compare_results._groups([*rows, _row('b', 0, 1, 1)])))
-    assert found == ['n, ours-latency at 0.2, 2 networks: at most 20.0% off']
+    found = list(compare_results.predictions(rows))
+    assert found == ['n, ours-latency at 0.2: +0.0%, -20.0%', 'n, ours-latency at 0.1: +25.0%']

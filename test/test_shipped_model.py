@@ -1,4 +1,4 @@
-"""The model in models/: small, within its budget, described, and as good as its card says."""
+"""The models in models/: small, within budget, described, and as good as their cards say."""
 
 from __future__ import annotations
 
@@ -15,29 +15,37 @@ from depth_prune_ros.offline.networks.catalogue import build
 import numpy as np
 import pytest
 
-DRIVES = ('0002', '0048', 'unknown')
-# RT-MonoDepth-S's published weights on the same frames
-PUBLISHED = {'0002': 0.0675, '0048': 0.1515, 'unknown': 0.2330}
+DRIVES = {'0002': 10, '0048': 3, 'unknown': 78}
+FLOAT = {'depth_small': 0.3, 'depth_tiny': 0.12}
+MODELS = (*FLOAT, *(f'{name}_int8' for name in FLOAT))
+TINY_MACS = 0.35e9
 
 
-@pytest.fixture(scope='module')
-def engine() -> DepthEngine:
-    """Return the shipped model, loaded."""
-    return DepthEngine.load(shipped_model())
+@pytest.fixture(scope='module', params=MODELS)
+def engine(request: pytest.FixtureRequest) -> DepthEngine:
+    """Return a shipped model, loaded."""
+    return DepthEngine.load(shipped_model(request.param))
 
 
-def test_it_is_under_four_megabytes() -> None:
-    assert shipped_model().stat().st_size < 4_000_000
+def test_they_are_under_twelve_megabytes() -> None:
+    folder = shipped_model().parent
+    assert sorted(file.stem for file in folder.glob('*.onnx')) == sorted(MODELS)
+    assert sum(file.stat().st_size for file in folder.iterdir()) < 12_000_000
+    for name in FLOAT:
+        assert shipped_model(name).with_suffix('.svg').is_file()
 
 
 def test_it_meets_its_budget(engine: DepthEngine) -> None:
     card = engine.card
     pixels = card.input_height * card.input_width
     dense = build(card.network)
-    whole = cost(dense.layers, dense.widths, pixels)
-    assert card.provenance['budget'] == 'macs=0.3'
-    assert card.macs / whole.macs == pytest.approx(0.3, rel=0.01)
+    share = FLOAT[card.name.removesuffix('_int8')]
+    assert card.provenance['budget'] == f'macs={share}'
+    assert card.macs / cost(dense.layers, dense.widths, pixels).macs == pytest.approx(
+        share, rel=0.01
+    )
     assert card.macs == cost(dense.layers, card.widths, pixels).macs
+    assert 'tiny' not in card.name or card.macs <= TINY_MACS
 
 
 def test_its_card_is_complete(engine: DepthEngine) -> None:
@@ -45,9 +53,21 @@ def test_its_card_is_complete(engine: DepthEngine) -> None:
     assert 'CC BY-NC-SA 3.0' in card.provenance['licence']
     assert card.provenance['trained_on']['0005'] == 154
     assert not set(DRIVES) & set(card.provenance['trained_on'])
+    assert card.provenance['validated_on'] == DRIVES
     assert card.parity['masked_compact'] <= 1e-5
     assert card.parity['torch_onnx'] <= 1e-4
-    assert set(card.metrics) == set(PUBLISHED)
+    assert set(card.metrics) == set(DRIVES)
+    speed = card.provenance['speed']
+    assert (speed['threads'], bool(speed['processor'])) == (2, True)
+    assert speed['ms'] > 0
+    if card.name.endswith('_int8'):
+        about = card.provenance['int8']
+        whole = DepthEngine.load(shipped_model(card.name.removesuffix('_int8')))
+        assert about['from_sha256'] == whole.sha256
+        assert card.parity['float_int8'] > 0
+        for drive, found in about['abs_rel'].items():
+            assert found['before'] == pytest.approx(whole.card.metrics[drive]['abs_rel'], rel=0.01)
+            assert found['after'] <= (1 + about['max_loss']) * found['before']
 
 
 def test_it_is_as_good_as_its_card_says(engine: DepthEngine, kitti: Path, tmp_path: Path) -> None:
