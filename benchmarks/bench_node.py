@@ -11,6 +11,7 @@ above     the latency minus the network's run, each at the same percentile
 own work  of the node: from the callback to the last publish, without the network's run and
           without waiting for the image before to be done
 age       of the image when the work on it starts
+cpu       time of all the node's threads on the processors, a second
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ PLAIN = Path(__file__).with_name('plain_node.py')
 COLUMNS = (
     *('answered', 'latency p50 (ms)', 'latency p99 (ms)'),
     *('inference p50 (ms)', 'inference p99 (ms)', 'above p50 (ms)', 'above p99 (ms)'),
-    *('own work p50 (ms)', 'age p50 (ms)', 'age p99 (ms)', 'memory (MB)'),
+    *('own work p50 (ms)', 'age p50 (ms)', 'age p99 (ms)', 'cpu (ms/s)', 'memory (MB)'),
 )
 
 
@@ -99,7 +100,9 @@ def _measure(kind: str, rate: float, seconds: float) -> dict[str, float]:
         with spinning(bench.node):
             assert wait_until(bench.ready, 120.0), 'the node does not start'
             time.sleep(1.0)
+            begin_s, before_s = time.monotonic(), _processor_s(process.pid)
             bench.play(rate, seconds)
+            used = (_processor_s(process.pid) - before_s) / (time.monotonic() - begin_s)
             time.sleep(1.5)
         status = Path(f'/proc/{process.pid}/status').read_text()
         process.send_signal(signal.SIGINT)
@@ -108,12 +111,18 @@ def _measure(kind: str, rate: float, seconds: float) -> dict[str, float]:
         printed = [line for line in log.read().decode().splitlines() if 'RESULT ' in line]
     memory_kb = next(int(s.split()[1]) for s in status.splitlines() if s.startswith('VmRSS'))
     own = json.loads(printed[-1].split('RESULT ')[1]) if printed else bench.diagnostics
-    found = {**own, **bench.result(), 'memory (MB)': memory_kb / 1024}
+    found = {**own, **bench.result(), 'memory (MB)': memory_kb / 1024, 'cpu (ms/s)': 1e3 * used}
     for percentile in ('p50 (ms)', 'p99 (ms)'):
         found[f'above {percentile}'] = (
             found[f'latency {percentile}'] - found[f'inference {percentile}']
         )
     return found
+
+
+def _processor_s(pid: int) -> float:
+    """Return the processor time of a process's threads: user and system."""
+    fields = Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf('SC_CLK_TCK')
 
 
 class Bench:

@@ -223,7 +223,7 @@ def _write_docs(groups: list[Row], missing: int) -> None:
         undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
     )
     template = environment.from_string((HERE / 'results.md.j2').read_text())
-    latency = _kept('latency') or {'rows': []}
+    latency = _kept('latency')
     text = template.render(
         groups=groups,
         bench=_kept('bench'),
@@ -232,7 +232,7 @@ def _write_docs(groups: list[Row], missing: int) -> None:
         recipe=_recipe(),
         findings=list(findings(groups)),
         latency=latency,
-        predictions=list(predictions(latency['rows'])),
+        predictions=list(predictions(latency['rows'] if latency else [])),
         claims=list(claims(groups)),
     )
     (DOCS / 'results.md').write_text(text)

@@ -37,6 +37,8 @@ _LEVELS = (
     ort.GraphOptimizationLevel.ORT_ENABLE_ALL,
     ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED,
 )
+# How long threads wait for the next operator awake. By default they stay awake long after a run.
+_SPIN_KEY, _SPIN_US = 'session.intra_op.spin_duration_us', '1000'
 
 
 class DepthEngine:
@@ -189,6 +191,7 @@ def _session(
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
     options.graph_optimization_level = level
+    options.add_session_config_entry(_SPIN_KEY, _SPIN_US)
     providers = list(dict.fromkeys([provider, PROVIDERS['cpu']]))
     try:
         return ort.InferenceSession(
