@@ -73,7 +73,10 @@ setup(
         (f'share/{PACKAGE}', ['package.xml']),
         (f'share/{PACKAGE}/launch', sorted(glob('launch/*.launch.py'))),
         (f'share/{PACKAGE}/config', sorted(glob('config/*.yaml') + glob('config/*.rviz'))),
-        (f'share/{PACKAGE}/models', sorted(glob('models/*.onnx') + glob('models/*.md'))),
+        (
+            f'share/{PACKAGE}/models',
+            sorted(glob('models/*.onnx') + glob('models/*.md') + glob('models/*.png')),
+        ),
         # pip puts console scripts into bin, where ros2 run and ros2 launch do not look.
         (f'lib/{PACKAGE}', sorted(glob('scripts/*'))),
     ],

@@ -95,7 +95,7 @@ def prune(
     """
     Learn one mask per filter, jointly with the weights, down to a budget.
 
-    Example: depth-prune prune runs/dense --budget macs=0.2 --config config/prune_mobilenet.yaml
+    Example: depth-prune prune runs/dense --budget macs=0.2 --config config/prune_small.yaml
     --bags bags/0005 --val bags/0002 --out runs/masked
     """
     from depth_prune_ros.offline import stages

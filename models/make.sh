@@ -37,23 +37,32 @@ depth-prune train "$@" --config "$CONFIG/train_mobilenet_96x320.yaml" --out "$RU
 depth-prune train "$@" --start "$RUNS/half" --config "$CONFIG/train_mobilenet.yaml" \
     --out "$RUNS/dense"
 
-model() {  # NAME BUDGET BAGS...: masks, compact network, fine-tuning, the two files
-    name=$1 budget=$2; shift 2
-    depth-prune prune "$RUNS/dense" "$@" --budget "$budget" \
-        --config "$CONFIG/prune_mobilenet.yaml" --out "$RUNS/masked_$name"
-    [ -e "$RUNS/compact_$name" ] ||
-        depth-prune compact "$RUNS/masked_$name" --out "$RUNS/compact_$name"
-    depth-prune train "$@" --start "$RUNS/compact_$name" \
-        --config "$CONFIG/finetune_${name}_96x320.yaml" --out "$RUNS/${name}_half"
-    depth-prune train "$@" --start "$RUNS/${name}_half" \
-        --config "$CONFIG/finetune_$name.yaml" --out "$RUNS/$name"
-    depth-prune export "$RUNS/$name" "$OUT/depth_$name.onnx"
-    depth-prune time "$OUT/depth_$name.onnx" --write
-    depth-prune inspect "$RUNS/masked_$name" --picture "$OUT/depth_$name.svg"
-    depth-prune quantize "$OUT/depth_$name.onnx" "$OUT/depth_${name}_int8.onnx" \
+files() {  # NAME: the two files of a network and the picture of its widths
+    depth-prune export "$RUNS/$1" "$OUT/depth_$1.onnx"
+    depth-prune time "$OUT/depth_$1.onnx" --write
+    depth-prune inspect "$RUNS/masked_$1" --picture "$OUT/depth_$1.png"
+    depth-prune quantize "$OUT/depth_$1.onnx" "$OUT/depth_${1}_int8.onnx" \
         --bags "$RUNS/bags/0005" --bags "$RUNS/bags/object" \
         --val "$RUNS/bags/0002" --val "$RUNS/bags/0048" --val "$RUNS/bags/unknown"
-    depth-prune time "$OUT/depth_${name}_int8.onnx" --write
+    depth-prune time "$OUT/depth_${1}_int8.onnx" --write
 }
-model small macs=0.3 "$@"
-model tiny macs=0.12 "$@"
+
+# depth_small: with the dense networks as teachers
+depth-prune prune "$RUNS/half" "$@" --budget macs=0.3 --config "$CONFIG/prune_small.yaml" \
+    --out "$RUNS/masked_small"
+[ -e "$RUNS/compact_small" ] || depth-prune compact "$RUNS/masked_small" --out "$RUNS/compact_small"
+depth-prune train "$@" --start "$RUNS/compact_small" --teacher "$RUNS/half" \
+    --config "$CONFIG/finetune_small_96x320.yaml" --out "$RUNS/small_half"
+depth-prune train "$@" --start "$RUNS/small_half" --teacher "$RUNS/dense" \
+    --config "$CONFIG/finetune_small.yaml" --out "$RUNS/small"
+files small
+
+# depth_tiny: without
+depth-prune prune "$RUNS/dense" "$@" --budget macs=0.12 --config "$CONFIG/prune_tiny.yaml" \
+    --out "$RUNS/masked_tiny"
+[ -e "$RUNS/compact_tiny" ] || depth-prune compact "$RUNS/masked_tiny" --out "$RUNS/compact_tiny"
+depth-prune train "$@" --start "$RUNS/compact_tiny" \
+    --config "$CONFIG/finetune_tiny_96x320.yaml" --out "$RUNS/tiny_half"
+depth-prune train "$@" --start "$RUNS/tiny_half" --config "$CONFIG/finetune_tiny.yaml" \
+    --out "$RUNS/tiny"
+files tiny

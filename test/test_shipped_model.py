@@ -32,7 +32,7 @@ def test_they_are_under_twelve_megabytes() -> None:
     assert sorted(file.stem for file in folder.glob('*.onnx')) == sorted(MODELS)
     assert sum(file.stat().st_size for file in folder.iterdir()) < 12_000_000
     for name in FLOAT:
-        assert shipped_model(name).with_suffix('.svg').is_file()
+        assert shipped_model(name).with_suffix('.png').is_file()
 
 
 def test_it_meets_its_budget(engine: DepthEngine) -> None:
