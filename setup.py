@@ -75,7 +75,7 @@ setup(
         (f'share/{PACKAGE}/config', sorted(glob('config/*.yaml') + glob('config/*.rviz'))),
         (
             f'share/{PACKAGE}/models',
-            sorted(glob('models/*.onnx') + glob('models/*.md') + glob('models/*.png')),
+            [file for file in sorted(glob('models/*')) if not file.endswith('.sh')],
         ),
         # pip puts console scripts into bin, where ros2 run and ros2 launch do not look.
         (f'lib/{PACKAGE}', sorted(glob('scripts/*'))),
