@@ -10,6 +10,8 @@ import sys
 
 from depth_prune_ros import cli_offline
 from depth_prune_ros.offline import latency_stage
+from depth_prune_ros.offline.latency_table import NETWORKS
+from depth_prune_ros.offline.latency_table import ROUNDS
 import pytest
 from test_ranks import TORCHRUN
 
@@ -72,7 +74,7 @@ def test_rank_0_measures_for_all(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     first, second = (json.loads((tmp_path / f'rank{rank}').read_text()) for rank in range(2))
-    assert first[:2] == [84, 1]
+    assert first[:2] == [NETWORKS * ROUNDS, 1]
     assert second == [0, 0, *first[2:]]
     assert not list(tmp_path.glob('cache1/depth_prune_ros/*'))
 
