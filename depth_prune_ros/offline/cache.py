@@ -48,6 +48,7 @@ _ROW = np.dtype(
         ('offset', '<u8'),
         ('points', '<u4'),
         ('has_right', '?'),
+        ('has_hints', '?'),
         ('fx_over_width', '<f8'),
         ('baseline_m', '<f8'),
         ('stamp_ns', '<i8'),
@@ -55,7 +56,13 @@ _ROW = np.dtype(
 )
 _PACKAGE = Path(__file__).resolve().parents[1]
 # what a frame goes through on its way to a sample
-_DECODING = ('bags/*.py', 'core/images.py', 'core/camera.py', 'offline/samples.py')
+_DECODING = (
+    'bags/*.py',
+    'core/images.py',
+    'core/camera.py',
+    'offline/hints.py',
+    'offline/samples.py',
+)
 
 
 class CachedSamples:
@@ -95,14 +102,17 @@ class CachedSamples:
         stop = start + pixels * (1 + int(row['has_right']))
         views = self._bytes[start:stop].reshape(-1, height, width, 3)
         at = stop + _padding(stop - start)
-        points = self._bytes[at : at + 12 * int(row['points'])].view(np.float32)
+        end = at + 12 * int(row['points'])
+        at_hints = end + _padding(end - at)
+        matched = self._bytes[at_hints : at_hints + 4 * height * width].view(np.float16)
         return Sample(
             left=views[0],
             right=views[1] if row['has_right'] else None,
-            points=points.reshape(-1, 3),
+            points=self._bytes[at:end].view(np.float32).reshape(-1, 3),
             fx_over_width=float(row['fx_over_width']),
             baseline_m=float(row['baseline_m']),
             stamp_ns=int(row['stamp_ns']),
+            hints=matched.reshape(2, height, width) if row['has_hints'] else None,
         )
 
 
@@ -118,6 +128,8 @@ def cached_samples(
     baseline_m: float,
     progress: Callable[[int], None],
     folder: Path | None = None,
+    *,
+    hints: bool = False,
 ) -> CachedSamples:
     """
     Return the samples of a bag: those of its cache, which is made where there is none.
@@ -125,11 +137,12 @@ def cached_samples(
     :param size: (height, width) of the network
     :param progress: called with the frames read so far
     :param folder: of all caches; default_folder() by default
+    :param hints: whether the views are matched, too
     :raises BagError: a bag that cannot be read, or that changes meanwhile
     :raises TrainingError: a cache that cannot be written; the disk is full
     """
     folder = folder or default_folder()
-    about = _about(bag, size, baseline_m, folder)
+    about = _about(bag, size, baseline_m, folder, hints=hints)
     final = folder / f'{bag.resolve().name}-{about["key"]}'
     found = _open(final)
     if found is None:
@@ -150,13 +163,13 @@ def _make(
     partial = final.parent / f'.{final.name}.{os.getpid()}.partial'
     partial.mkdir()
     try:
-        size, baseline_m = tuple(about['size']), about['baseline_m']
-        samples = load_samples(read_frames(bag), size, baseline_m, progress)
+        size, baseline_m, hints = tuple(about['size']), about['baseline_m'], about['hints']
+        samples = load_samples(read_frames(bag), size, baseline_m, progress, hints=hints)
         rows = _write(partial / 'samples.bin', samples, bag, final.parent)
         about = {**about, 'bytes': (partial / 'samples.bin').stat().st_size}
         np.save(partial / 'index.npy', np.array(rows, _ROW))
         decoded = bag_digest(partial, final.parent / 'digests')
-        about['fingerprint'] = _digest({'decoded': decoded, 'options': [size, baseline_m]})
+        about['fingerprint'] = _digest({'decoded': decoded, 'options': [size, baseline_m, hints]})
         (partial / 'about.json').write_text(json.dumps(about, indent=1))
         if bag_digest(bag, final.parent / 'digests') != about['bag']:
             msg = f'{bag}: expected a bag at rest, found it changed while it was read; try again'
@@ -186,10 +199,12 @@ def _write(
                     for view in (sample.left, sample.right)
                 ]
                 parts.append(bytes(_padding(sum(map(len, parts)))))
-                parts.append(np.ascontiguousarray(sample.points).tobytes())
-                parts.append(bytes(_padding(len(parts[-1]))))
-                values = (sample.fx_over_width, sample.baseline_m, sample.stamp_ns)
-                rows.append((stop, len(sample.points), sample.right is not None, *values))
+                for values in (sample.points, sample.hints):
+                    parts.append(b'' if values is None else np.ascontiguousarray(values).tobytes())
+                    parts.append(bytes(_padding(len(parts[-1]))))
+                there = (sample.right is not None, sample.hints is not None)
+                camera = (sample.fx_over_width, sample.baseline_m, sample.stamp_ns)
+                rows.append((stop, len(sample.points), *there, *camera))
                 stop += sum(map(len, parts))
                 if len(rows) == 1 and _needed(bag, stop) > shutil.disk_usage(folder).free:
                     raise OSError(errno.ENOSPC, 'not enough room')
@@ -214,7 +229,9 @@ def _needed(bag: Path, each: float) -> int:
         return int(each * reader.topics[left].msgcount)
 
 
-def _about(bag: Path, size: tuple[int, int], baseline_m: float, folder: Path) -> dict[str, Any]:
+def _about(
+    bag: Path, size: tuple[int, int], baseline_m: float, folder: Path, *, hints: bool
+) -> dict[str, Any]:
     """Return everything that a cache depends on, and its digest, the key."""
     with open_bag(bag):  # says what is wrong with one that is none
         pass
@@ -223,6 +240,7 @@ def _about(bag: Path, size: tuple[int, int], baseline_m: float, folder: Path) ->
         'size': list(size),
         'sample_size': list(kept_size(size)),
         'baseline_m': baseline_m,
+        'hints': hints,
         'decoding': _decoding(),
         'layout': str(_ROW),
     }

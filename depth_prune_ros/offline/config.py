@@ -54,7 +54,14 @@ class LossConfig(Strict):
     smoothness: float = Field(0.1, ge=0)
     consistency: float = Field(1.0, ge=0)
     depth: float = Field(1.0, ge=0)
+    hints: float = Field(0.0, ge=0, description='disparity found by matching the two views')
+    edges: float = Field(0.0, ge=0, description='of the hints: where they change, and how much')
     distillation: float = Field(1.0, ge=0, description='where a teacher is given')
+
+    @property
+    def match(self) -> bool:
+        """Whether the two views of a frame are matched."""
+        return self.hints > 0 or self.edges > 0
 
 
 class AugmentConfig(Strict):

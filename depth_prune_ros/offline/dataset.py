@@ -14,6 +14,7 @@ from bisect import bisect_right
 from collections.abc import Iterable
 from collections.abc import Mapping
 from dataclasses import dataclass
+from dataclasses import replace
 from fnmatch import fnmatch
 from itertools import accumulate
 from statistics import median_low
@@ -129,7 +130,7 @@ class Dataset:
             msg = f'expected a batch in {part[1]} equal parts, found {len(drawn)} samples'
             raise TrainingError(msg)
         items = [self._item(self._find(i)[1], change) for i, change in drawn[part[0] :: part[1]]]
-        image, left, right, measured, stereo, ratio = zip(*items, strict=True)
+        image, left, right, measured, hints, stereo, ratio = zip(*items, strict=True)
         return TrainingBatch(
             # divided by numpy: torch's threads would take processors from the network
             image=_channels_first(np.stack(image)),
@@ -138,6 +139,7 @@ class Dataset:
             has_right=torch.tensor(stereo),
             baseline_ratio=torch.tensor(ratio, dtype=torch.float32),
             disparity=torch.from_numpy(np.stack(measured)[:, None]),
+            hints=torch.from_numpy(np.stack(hints)),
         )
 
     def frames(self, number: int, count: int, seed: int) -> list[str]:
@@ -158,16 +160,23 @@ class Dataset:
 
     def _item(
         self, sample: Sample, change: _Change
-    ) -> tuple[Array, Array, Array, Array, bool, float]:
-        left, right, points = (
-            _flip(sample) if change.flip else (sample.left, sample.right, sample.points)
-        )
-        views = [_crop(view, change.box, self._size) for view in (left, right) if view is not None]
-        measured = _rasterise(points, change.box, self._size)
+    ) -> tuple[Array, Array, Array, Array, Array, bool, float]:
+        if change.flip:
+            sample = _flip(sample)
+        given = (sample.left, sample.right)
+        views = [_crop(view, change.box, self._size) for view in given if view is not None]
+        measured = _rasterise(sample.points, change.box, self._size)
         scale = self._baseline_m * sample.fx_over_width / change.box[2]
         ratio = sample.baseline_m / self._baseline_m
         shown, disparity = _relight(views[0], change), _FLOAT(scale) / measured
-        return shown, views[0], views[-1], disparity, right is not None, ratio
+        hints = self._hints(sample, change.box, 1 / (ratio * change.box[2]))
+        return shown, views[0], views[-1], disparity, hints, sample.right is not None, ratio
+
+    def _hints(self, sample: Sample, box: Box, scale: float) -> Array:
+        if sample.hints is None:
+            return np.full((2, *self._size), np.nan, _FLOAT)
+        cut = [_crop(view.astype(_FLOAT), box, self._size, nearest=True) for view in sample.hints]
+        return np.stack(cut) * _FLOAT(scale)
 
 
 def share_patterns(bags: Iterable[str], shares: Mapping[str, float]) -> dict[str, str]:
@@ -199,25 +208,27 @@ def _weights(frames: dict[str, int], shares: dict[str, float]) -> Array:
     return total
 
 
-def _flip(sample: Sample) -> tuple[Array, Array | None, Array]:
+def _flip(sample: Sample) -> Sample:
     """Mirror the frame; with two views the mirrored right one becomes the left."""
     points = sample.points.copy()
-    if sample.right is None:
-        points[:, 0] = 1 - points[:, 0]
-        return sample.left[:, ::-1], None, points
-    points[:, 0] -= sample.baseline_m * sample.fx_over_width / points[:, 2]
+    left, right, hints = sample.left[:, ::-1], None, sample.hints
+    if sample.right is not None:
+        points[:, 0] -= sample.baseline_m * sample.fx_over_width / points[:, 2]
+        left, right = sample.right[:, ::-1], left
     points[:, 0] = 1 - points[:, 0]
-    return sample.right[:, ::-1], sample.left[:, ::-1], points
+    if hints is not None:
+        hints = hints[::-1, :, ::-1]
+    return replace(sample, left=left, right=right, points=points, hints=hints)
 
 
-def _crop(view: Array, box: Box, size: tuple[int, int]) -> Array:
+def _crop(view: Array, box: Box, size: tuple[int, int], *, nearest: bool = False) -> Array:
     """Cut the box and bring it to (height, width)."""
     x, y, across, down = box
     height, width = view.shape[:2]
     sx, sy = across * width / size[1], down * height / size[0]
     # pixel centres: u + 0.5 of the crop lies at (u + 0.5) * sx + x * width of the image
     matrix = np.array([[sx, 0, x * width + 0.5 * sx - 0.5], [0, sy, y * height + 0.5 * sy - 0.5]])
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    flags = (cv2.INTER_NEAREST if nearest else cv2.INTER_LINEAR) | cv2.WARP_INVERSE_MAP
     cut: Array = cv2.warpAffine(
         np.ascontiguousarray(view),
         matrix,

@@ -32,7 +32,7 @@ def match(left: Array, right: Array) -> Array:
     count = 16 * max(1, round(left.shape[1] * _NEAREST / 16))
     grey = [cv2.cvtColor(view, cv2.COLOR_RGB2GRAY) for view in (left, right)]
     mirrored = [np.ascontiguousarray(view[:, ::-1]) for view in reversed(grey)]
-    found = np.stack([_matched(*grey, count), _matched(*mirrored, count)[:, ::-1]])
+    found = np.stack([_matched(grey, count), _matched(mirrored, count)[:, ::-1]])
     width = left.shape[1]
     x = np.arange(width, dtype=np.float32)
     partner = np.stack([x - found[0], x + found[1]])
@@ -44,7 +44,7 @@ def match(left: Array, right: Array) -> Array:
     return fractions
 
 
-def _matched(first: Array, second: Array, count: int) -> Array:
+def _matched(views: list[Array], count: int) -> Array:
     """Return the disparity of the first view, pixels; NaN where there is none."""
     matcher = cv2.StereoSGBM.create(
         numDisparities=count,
@@ -58,9 +58,7 @@ def _matched(first: Array, second: Array, count: int) -> Array:
         mode=cv2.StereoSGBM_MODE_SGBM_3WAY,
     )
     # OpenCV finds nothing in the first columns: give it others
-    wide = [
-        cv2.copyMakeBorder(v, 0, 0, count, 0, cv2.BORDER_REPLICATE) for v in (first, second)
-    ]
+    wide = [cv2.copyMakeBorder(v, 0, 0, count, 0, cv2.BORDER_REPLICATE) for v in views]
     disparity = matcher.compute(*wide)[:, count:].astype(np.float32) / 16
     found: Array = np.where(disparity > 0, disparity, np.nan)
     return found

@@ -25,6 +25,7 @@ class Batch:
     :param has_right: [N] bool
     :param baseline_ratio: [N] frame's baseline over the training baseline
     :param disparity: [N, 1, H, W] measured left disparity for the training baseline, NaN = none
+    :param hints: [N, 2, H, W] left and right disparity found by matching, for the same baseline
     """
 
     left: Tensor
@@ -32,6 +33,7 @@ class Batch:
     has_right: Tensor
     baseline_ratio: Tensor
     disparity: Tensor
+    hints: Tensor
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,8 @@ class Weights:
     smoothness: float = 0.1
     consistency: float = 1.0
     depth: float = 1.0
+    hints: float = 0.0
+    edges: float = 0.0
 
 
 def depth_loss(predictions: list[Tensor], batch: Batch, weights: Weights) -> dict[str, Tensor]:
@@ -53,7 +57,7 @@ def depth_loss(predictions: list[Tensor], batch: Batch, weights: Weights) -> dic
     """
     terms: dict[str, Tensor] = {'depth': predictions[0].sum() * 0}
     stereo = batch.has_right.nonzero().flatten()
-    if len(stereo):
+    if len(stereo) and (weights.photometric or weights.smoothness or weights.consistency):
         share = len(stereo) / len(batch.left)
         views = (batch.left[stereo].contiguous(), batch.right[stereo].contiguous())
         ratio = batch.baseline_ratio[stereo]
@@ -62,6 +66,10 @@ def depth_loss(predictions: list[Tensor], batch: Batch, weights: Weights) -> dic
             terms[name] = value * share * getattr(weights, name)
     if ranks.any_rank(bool(batch.disparity.isfinite().any())):
         terms['depth'] = measured_loss(predictions, batch.disparity) * weights.depth
+    wanted = weights.hints > 0 or weights.edges > 0
+    if ranks.any_rank(wanted and bool(batch.hints.isfinite().any())):
+        terms['hints'] = hint_loss(predictions, batch.hints) * weights.hints
+        terms['edges'] = edge_loss(predictions[0], batch.hints) * weights.edges
     terms['task'] = torch.stack(list(terms.values())).sum()
     return terms
 
@@ -173,6 +181,45 @@ def measured_loss(predictions: list[Tensor], measured: Tensor) -> Tensor:
         invariant = (square - 0.85 * mean.square() + 1e-8).sqrt()
         total = total + 0.5 * absolute + 0.5 * invariant
     return total / len(predictions)
+
+
+def hint_loss(predictions: list[Tensor], hints: Tensor) -> Tensor:
+    """
+    Mean |log d - log d_hint|, the mean over the scales.
+
+    :param predictions: [N, 2, h, w] disparities, finest first
+    :param hints: [N, 2, H, W], NaN = none
+    """
+    valid = hints.isfinite()
+    target = hints[valid].log()
+    total = target.new_zeros(())
+    for disparities in predictions:
+        fine = disparities
+        if fine.shape[-2:] != hints.shape[-2:]:
+            fine = functional.interpolate(fine, hints.shape[-2:], mode='bilinear')
+        (error,) = ranks.means((fine[valid].log() - target).abs())
+        total = total + error
+    return total / len(predictions)
+
+
+def edge_loss(disparity: Tensor, hints: Tensor) -> Tensor:
+    """
+    Mean difference of the changes of log disparity, over pairs of pixels 1, 2, 4 and 8 apart.
+
+    As MegaDepth's gradient matching term (Li and Snavely, CVPR 2018, equation 4).
+
+    :param disparity: [N, 2, H, W]
+    :param hints: [N, 2, H, W], NaN = none
+    """
+    error = disparity.log() - hints.log()
+    changes = [disparity.new_zeros(1)]  # of no pair: where there is none the mean is 0
+    for distance in (1, 2, 4, 8):
+        for axis in (2, 3):
+            length = error.shape[axis] - distance
+            change = error.narrow(axis, distance, length) - error.narrow(axis, 0, length)
+            changes.append(change[change.isfinite()].abs())
+    (mean,) = ranks.means(torch.cat(changes))
+    return mean
 
 
 def distillation(predictions: list[Tensor], teacher: list[Tensor]) -> Tensor:

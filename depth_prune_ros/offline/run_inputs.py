@@ -90,9 +90,9 @@ class RunInputs:
         return [getattr(self._config, name) for name in TRAININGS]
 
     def _samples(self, bag: Path, config: TrainConfig) -> CachedSamples:
-        folder = Path(config.cache) if config.cache else None
+        folder, hints = Path(config.cache) if config.cache else None, config.losses.match
         size, progress = (config.height, config.width), partial(self._reading, bag_name(bag))
-        return cached_samples(bag, size, config.baseline_m, progress, folder)
+        return cached_samples(bag, size, config.baseline_m, progress, folder, hints=hints)
 
 
 def _files(config: TrainConfig) -> Inputs:
@@ -104,6 +104,7 @@ def _files(config: TrainConfig) -> Inputs:
     return {key: file_digest(Path(path)) for key, path in named.items() if path}
 
 
-def _frames_of(config: TrainConfig) -> tuple[int, int, float, str]:
+def _frames_of(config: TrainConfig) -> tuple[Any, ...]:
     """Return what a cache of decoded frames depends on."""
-    return config.height, config.width, config.baseline_m, config.cache
+    size, hints = (config.height, config.width), config.losses.match
+    return *size, config.baseline_m, config.cache, hints

@@ -11,6 +11,7 @@ from typing import Protocol
 
 import cv2
 from depth_prune_ros.bags.frames import Frame
+from depth_prune_ros.offline.hints import match
 import numpy as np
 from numpy.typing import NDArray
 
@@ -31,6 +32,8 @@ class Sample:
     :param fx_over_width: focal length over image width
     :param baseline_m: distance of the cameras; the training baseline where there is no right one
     :param stamp_ns: header stamp of the frame
+    :param hints: float16 [2, h, w] disparity of the left and the right view found by matching, in
+        fractions of the image width; NaN = none
     """
 
     left: Array
@@ -39,6 +42,7 @@ class Sample:
     fx_over_width: float
     baseline_m: float
     stamp_ns: int = 0
+    hints: Array | None = None
 
 
 class Samples(Protocol):
@@ -54,10 +58,13 @@ class Samples(Protocol):
         """Return one sample."""
 
 
-def to_sample(frame: Frame, size: tuple[int, int], baseline_m: float, seed: int) -> Sample | None:
+def to_sample(
+    frame: Frame, size: tuple[int, int], baseline_m: float, seed: int, *, hints: bool = False
+) -> Sample | None:
     """
     Shrink a frame to (height, width) and turn its depth image into points.
 
+    :param hints: whether the views are matched, too
     :return: None where the frame has nothing to learn from
     """
     height, width = size
@@ -81,7 +88,17 @@ def to_sample(frame: Frame, size: tuple[int, int], baseline_m: float, seed: int)
         fx_over_width=frame.camera.fx_over_width,
         baseline_m=frame.baseline_m or baseline_m,
         stamp_ns=frame.stamp_ns,
+        hints=_hints(frame.left, right, size) if hints and right is not None else None,
     )
+
+
+def _hints(left: Array, right: Array, size: tuple[int, int]) -> Array:
+    """Match the views as they came, where what is thin is widest."""
+    found = [
+        cv2.resize(disparity, size[::-1], interpolation=cv2.INTER_NEAREST)
+        for disparity in match(left, right)
+    ]
+    return np.stack(found).astype(np.float16)
 
 
 def _shrink(view: Array, size: tuple[int, int]) -> Array:
@@ -94,15 +111,18 @@ def load_samples(
     size: tuple[int, int],
     baseline_m: float,
     progress: Callable[[int], None] | None = None,
+    *,
+    hints: bool = False,
 ) -> Iterator[Sample]:
     """
     Turn the frames of a bag into samples of :func:`kept_size`, one by one.
 
     :param size: (height, width) of the network
     :param progress: called with the frames read so far
+    :param hints: whether the views are matched, too
     """
     for number, frame in enumerate(frames):
-        sample = to_sample(frame, kept_size(size), baseline_m, number)
+        sample = to_sample(frame, kept_size(size), baseline_m, number, hints=hints)
         if sample is not None:
             yield sample
         if progress is not None:

@@ -67,7 +67,7 @@ def read_data(
     :raises TrainingError: nothing to learn from, or a cache that cannot be written
     """
     size = (config.height, config.width)
-    folder = Path(config.cache) if config.cache else None
+    folder, hints = Path(config.cache) if config.cache else None, config.losses.match
     samples: dict[str, CachedSamples] = {}
     for bag in bags:
         name = bag_name(bag)
@@ -75,7 +75,7 @@ def read_data(
             msg = f'expected bags of different names, found {name!r} twice; rename one'
             raise BagError(msg)
         progress = partial(reading, name)
-        samples[name] = cached_samples(bag, size, config.baseline_m, progress, folder)
+        samples[name] = cached_samples(bag, size, config.baseline_m, progress, folder, hints=hints)
     judging = val if ranks.rank() == 0 else ()
     validation = {bag_name(bag): validation_frames(bag, reading) for bag in judging}
     fingerprint = _fingerprint({name: found.fingerprint for name, found in samples.items()})

@@ -102,7 +102,7 @@ def test_frames_without_a_right_image(
         s if i % 2 else type(s)(**{**vars(s), 'right': None, 'points': s.points[: 7 + i]})
         for i, s in enumerate(whole)
     ]
-    monkeypatch.setattr(cache, 'load_samples', lambda *_: iter(mixed))
+    monkeypatch.setattr(cache, 'load_samples', lambda *_, **__: iter(mixed))
     found, _ = _read(street, folder)
     for a, b in zip(found, mixed, strict=True):
         assert (a.right is None) == (b.right is None)

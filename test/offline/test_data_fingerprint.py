@@ -39,6 +39,8 @@ def test_newer_code_that_decodes_the_same_has_the_same(
     monkeypatch.setattr(
         cache,
         'load_samples',
-        lambda *given: (replace(s, stamp_ns=s.stamp_ns + 1) for s in load_samples(*given)),
+        lambda *given, **also: (
+            replace(s, stamp_ns=s.stamp_ns + 1) for s in load_samples(*given, **also)
+        ),
     )
     assert _fingerprint(bag, folder) != first

@@ -8,6 +8,8 @@ to the image, and lidar, stereo and focal length can each be compared with it.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from depth_prune_ros.bags.frames import Frame
 from depth_prune_ros.core.camera import Intrinsics
 from depth_prune_ros.offline.config import AugmentConfig
@@ -52,13 +54,18 @@ def _frame(shape: tuple[int, int] = (HEIGHT, WIDTH), stereo: bool = True) -> Fra
 
 
 def _batches(
-    frame: Frame, changes: dict[str, float], count: int = 16
+    frame: Frame,
+    changes: dict[str, float],
+    count: int = 16,
+    hints: NDArray[np.float16] | None = None,
 ) -> list[tuple[TrainingBatch, float]]:
     """Return batches of one changed sample, and the side of each one's crop."""
     sample = to_sample(frame, (HEIGHT, WIDTH), TRAINING_BASELINE_M, 0)
     assert sample is not None
     augment = AugmentConfig.model_validate(ALL | changes)
-    dataset = Dataset({'b': [sample]}, {}, (HEIGHT, WIDTH), TRAINING_BASELINE_M, augment)
+    dataset = Dataset(
+        {'b': [replace(sample, hints=hints)]}, {}, (HEIGHT, WIDTH), TRAINING_BASELINE_M, augment
+    )
     sides = [dataset._draw(number, 1, 3)[0][1].box[2] for number in range(count)]
     return [(dataset.batch(number, 1, 3), side) for number, side in enumerate(sides)]
 
@@ -118,6 +125,19 @@ def test_a_flip_exchanges_the_views() -> None:
         _, image = _plane(offset_m, (HEIGHT, WIDTH))
         mirrored = found[0].permute(1, 2, 0).flip(1).numpy() * 255
         np.testing.assert_allclose(mirrored, image, atol=1e-3)
+
+
+@pytest.mark.parametrize('changes', [{'flip': 0}, {'flip': 1}, NARROW, {}])
+def test_hints_keep_their_depth(changes: dict[str, float]) -> None:
+    """Of both views: each one's disparity times the focal length is its painted depth."""
+    views = [_plane(offset_m, (HEIGHT, WIDTH))[0] for offset_m in (0.0, BASELINE_M)]
+    hints = np.stack([BASELINE_M * FOCAL / depth for depth in views]).astype(np.float16)
+    for batch, side in _batches(_frame(), changes, hints=hints):
+        for view, found in zip((batch.left, batch.right), batch.hints[0].numpy(), strict=True):
+            depth = TRAINING_BASELINE_M * (FOCAL / side) / found
+            painted = view[0, 1].numpy() * DEEP_M + NEAREST_M
+            assert np.abs(depth / painted - 1).max() < 0.02
+            assert abs(np.mean(depth / painted) - 1) < 0.003
 
 
 def test_half_of_the_crops_are_narrower() -> None:

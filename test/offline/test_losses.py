@@ -7,6 +7,8 @@ import math
 from depth_prune_ros.offline.losses import Batch
 from depth_prune_ros.offline.losses import depth_loss
 from depth_prune_ros.offline.losses import distillation
+from depth_prune_ros.offline.losses import edge_loss
+from depth_prune_ros.offline.losses import hint_loss
 from depth_prune_ros.offline.losses import measured_loss
 from depth_prune_ros.offline.losses import photometric
 from depth_prune_ros.offline.losses import smoothness
@@ -38,7 +40,9 @@ def _plane(count: int = 1) -> tuple[Tensor, Tensor]:
 
 
 def _batch(left: Tensor, right: Tensor, has_right: list[bool], disparity: Tensor) -> Batch:
-    return Batch(left, right, torch.tensor(has_right), torch.ones(len(left)), disparity)
+    hints = torch.full((len(left), 2, *left.shape[-2:]), math.nan)
+    ratio = torch.ones(len(left))
+    return Batch(left, right, torch.tensor(has_right), ratio, disparity, hints)
 
 
 def _disparities(count: int, height: int, width: int) -> list[Tensor]:
@@ -156,6 +160,47 @@ def test_measured_loss_by_hand() -> None:
     second = 0.5 * np.abs(errors).mean() + 0.5 * math.sqrt((errors**2).mean())
     found = measured_loss([predicted, coarse], measured)
     assert float(found) == pytest.approx((wanted + second) / 2, rel=1e-5)
+
+
+def test_hint_loss_by_hand() -> None:
+    """Errors ln 2 of the left and ln 4 of the right view, at both scales."""
+    hints = _constant(math.nan, 1, 2, 4, 4)
+    hints[0, 0, 1, 2], hints[0, 1, 3, 0] = 0.05, 0.2
+    predicted = [_constant(0.1, 1, 2, 4, 4), _constant(0.1, 1, 2, 2, 2)]
+    predicted[0][0, 1] = predicted[1][0, 1] = 0.05
+    wanted = (math.log(2) + math.log(4)) / 2
+    assert float(hint_loss(predicted, hints)) == pytest.approx(wanted, rel=1e-5)
+
+
+def test_edge_loss_by_hand() -> None:
+    """A step of ln 2 that is not there is missed by each pair of pixels across it."""
+    hints = _constant(0.1, 1, 2, 16, 16)
+    hints[..., 8:] = 0.2
+    flat = _constant(0.3, 1, 2, 16, 16)
+    # of each row's 16 - n pairs at distance n, n lie across; of the columns' none
+    assert float(edge_loss(flat, hints)) == pytest.approx(math.log(2) * 15 / 98, rel=1e-3)
+    assert float(edge_loss(3 * hints, hints)) == pytest.approx(0, abs=1e-6)
+    hints[..., 4:9] = math.nan
+    # left are three of each row's 22 pairs, at distance 8, and of 11 columns 49 each
+    wanted = math.log(2) * 3 * 16 / (22 * 16 + 11 * 49)
+    assert float(edge_loss(flat, hints)) == pytest.approx(wanted, rel=2e-3)
+    assert float(edge_loss(flat, hints * math.nan)) == 0
+
+
+def test_hints_teach_both_views_and_where_there_are_none_nothing() -> None:
+    views = _random(2, 3, 16, 32)
+    batch = _batch(views, views, [True, False], _constant(math.nan, 2, 1, 16, 32))
+    weights = Weights(photometric=0, smoothness=0, consistency=0, hints=0.5, edges=0.5)
+    assert set(depth_loss(_disparities(2, 16, 32), batch, weights)) == {'depth', 'task'}
+    batch.hints[0] = 0.02
+    predictions = _disparities(2, 16, 32)
+    terms = depth_loss(predictions, batch, weights)
+    assert set(terms) == {'depth', 'hints', 'edges', 'task'}
+    terms['task'].backward()
+    for prediction in predictions:
+        assert prediction.grad is not None and prediction.grad.isfinite().all()
+        assert (prediction.grad[0].abs().sum((1, 2)) > 0).all()
+        assert prediction.grad[1].abs().sum() == 0
 
 
 def test_distillation_by_hand() -> None:

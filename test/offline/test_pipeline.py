@@ -227,8 +227,9 @@ def test_frames_that_are_decoded_otherwise_make_the_trainings_again(
 ) -> None:
     """Even one that was interrupted: with other frames it cannot be gone on with."""
 
-    def inverted(*arguments: Any) -> Iterator[Sample]:
-        return (replace(sample, left=255 - sample.left) for sample in load_samples(*arguments))
+    def inverted(*arguments: Any, **options: Any) -> Iterator[Sample]:
+        samples = load_samples(*arguments, **options)
+        return (replace(sample, left=255 - sample.left) for sample in samples)
 
     monkeypatch.setattr(cache, '_decoding', lambda: 'other code that does the same')
     assert set(_states(_run(_write(copy)))) == {'unchanged'}

@@ -1,0 +1,94 @@
+"""Depth hints: a square before a wall, matched, kept with the frame, and learned from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from depth_prune_ros.bags.frames import Frame
+from depth_prune_ros.bags.frames import read_frames
+from depth_prune_ros.bags.street import Street
+from depth_prune_ros.bags.street import street_to_bag
+from depth_prune_ros.core.camera import Intrinsics
+from depth_prune_ros.offline.cache import cached_samples
+from depth_prune_ros.offline.hints import match
+from depth_prune_ros.offline.samples import load_samples
+from depth_prune_ros.offline.samples import to_sample
+import numpy as np
+from numpy.typing import NDArray
+import pytest
+
+HEIGHT, WIDTH = 96, 320
+SIZE, BASELINE_M = (32, 64), 0.54
+WALL, SQUARE = 8, 24  # disparities, pixels
+TOP, BOTTOM, FIRST, LAST = 20, 76, 140, 220  # of the square in the left view
+Image = NDArray[np.uint8]
+
+
+def _views() -> tuple[Image, Image]:
+    """Return the scene of both cameras; each surface has a texture of its own."""
+    rng = np.random.default_rng(0)
+    wall = rng.integers(0, 256, (HEIGHT, WIDTH + WALL, 3), np.uint8)
+    square = rng.integers(0, 256, (BOTTOM - TOP, LAST - FIRST, 3), np.uint8)
+    left, right = wall[:, :WIDTH].copy(), wall[:, WALL:].copy()
+    left[TOP:BOTTOM, FIRST:LAST] = square
+    right[TOP:BOTTOM, FIRST - SQUARE : LAST - SQUARE] = square
+    return left, right
+
+
+def _frame(right: bool = True) -> Frame:
+    views = _views()
+    camera = Intrinsics(WIDTH, HEIGHT, 200.0, 200.0, WIDTH / 2, HEIGHT / 2)
+    depth = np.full((HEIGHT, WIDTH), 9.0, np.float32)
+    if not right:
+        return Frame(0, views[0], camera, depth=depth)
+    return Frame(0, views[0], camera, views[1], 0.5, depth)
+
+
+def test_the_disparity_of_both_views_is_found() -> None:
+    left, right = match(*_views()) * WIDTH
+    inner = slice(TOP + 4, BOTTOM - 4)
+    for view, first in ((left, FIRST), (right, FIRST - SQUARE)):
+        square = view[inner, first + 4 : first + LAST - FIRST - 4]
+        assert np.isfinite(square).mean() > 0.95
+        assert np.nanmax(np.abs(square - SQUARE)) < 0.2
+    for wall in (left[:, WALL + 4 : FIRST - SQUARE], right[:, LAST : WIDTH - WALL - 4]):
+        assert np.isfinite(wall).mean() > 0.95
+        assert np.nanmax(np.abs(wall - WALL)) < 0.2
+
+
+def test_what_one_camera_alone_sees_has_none() -> None:
+    left, right = match(*_views())
+    hidden = SQUARE - WALL
+    assert np.isnan(left[TOP + 4 : BOTTOM - 4, FIRST - hidden + 2 : FIRST - 3]).all()
+    assert np.isnan(right[TOP + 4 : BOTTOM - 4, LAST - SQUARE + 3 : LAST - WALL - 2]).all()
+    assert np.isnan(left[:, : WALL - 1]).all()
+    assert np.isnan(right[:, WIDTH - WALL + 1 :]).all()
+
+
+def test_a_sample_keeps_them_where_they_are_wanted() -> None:
+    size = (HEIGHT // 2, WIDTH // 2)
+    kept = to_sample(_frame(), size, 0.54, 0, hints=True)
+    assert kept is not None and kept.hints is not None
+    assert kept.hints.shape == (2, *size) and kept.hints.dtype == np.float16
+    assert kept.hints[0, size[0] // 2, 90] == pytest.approx(SQUARE / WIDTH, rel=0.01)
+    assert kept.hints[1, size[0] // 2, 78] == pytest.approx(SQUARE / WIDTH, rel=0.01)
+    assert kept.hints[0, size[0] // 2, 30] == pytest.approx(WALL / WIDTH, rel=0.02)
+    for frame, hints in ((_frame(), False), (_frame(right=False), True)):
+        other = to_sample(frame, size, 0.54, 0, hints=hints)
+        assert other is not None and other.hints is None
+
+
+def test_a_cache_keeps_them_and_is_another_one(tmp_path: Path) -> None:
+    bag, folder = tmp_path / 'street', tmp_path / 'caches'
+    street_to_bag(bag, Street(seed=3, frames=2, width=320, height=96))
+    plain = list(load_samples(read_frames(bag), SIZE, BASELINE_M, hints=True))
+    without = cached_samples(bag, SIZE, BASELINE_M, lambda _: None, folder)
+    assert without[0].hints is None
+    for _ in range(2):
+        found = cached_samples(bag, SIZE, BASELINE_M, lambda _: None, folder, hints=True)
+        assert found.fingerprint != without.fingerprint
+        for a, b in zip(found, plain, strict=True):
+            assert a.hints is not None and b.hints is not None
+            assert np.isfinite(a.hints).mean() > 0.2
+            np.testing.assert_array_equal(a.hints, b.hints)
+            np.testing.assert_array_equal(a.points, b.points)
