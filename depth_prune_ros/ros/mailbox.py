@@ -15,12 +15,17 @@ class Mailbox(Generic[T]):
     Hand the newest item from one thread to another; older ones not yet taken are dropped.
 
     A queue would make every frame wait for those before it: at 30 Hz in and 10 Hz out its age
-    grows without end, here it stays below one inference.
+    grows without end, here it stays below one period of the camera.
     """
 
-    def __init__(self) -> None:
-        """Start empty and open."""
+    def __init__(self, patience: Callable[[T], float] = lambda _: 0.0) -> None:
+        """
+        Start empty and open.
+
+        :param patience: seconds to wait for a newer item than one that has lain in the box
+        """
         self._changed = threading.Condition()
+        self._patience = patience
         self._item: T | None = None
         self._closed = False
 
@@ -41,7 +46,10 @@ class Mailbox(Generic[T]):
     def take(self) -> T | None:
         """Wait for an item and take it; None once the mailbox is closed."""
         with self._changed:
+            lain = self._item
             self._changed.wait_for(lambda: self._closed or self._item is not None)
+            if lain is not None and not self._closed:
+                self._changed.wait_for(lambda: self._item is not lain, self._patience(lain))
             item, self._item = self._item, None
             return item
 
@@ -56,14 +64,20 @@ class Mailbox(Generic[T]):
 class Worker(Generic[T]):
     """A thread that handles the newest item put, one at a time."""
 
-    def __init__(self, handle: Callable[[T], None], failed: Callable[[Exception], None]) -> None:
+    def __init__(
+        self,
+        handle: Callable[[T], None],
+        failed: Callable[[Exception], None],
+        patience: Callable[[T], float] = lambda _: 0.0,
+    ) -> None:
         """
         Start the thread.
 
         :param handle: called with each item taken, in the thread
         :param failed: called with what `handle` raised; the thread goes on
+        :param patience: see :class:`Mailbox`
         """
-        self._box: Mailbox[T] = Mailbox()
+        self._box: Mailbox[T] = Mailbox(patience)
         self._handle = handle
         self._failed = failed
         self._thread = threading.Thread(target=self._run, name='depth_worker', daemon=True)

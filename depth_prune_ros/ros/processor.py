@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from dataclasses import replace
 from functools import lru_cache
 import time
 
@@ -37,10 +38,22 @@ STRETCHABLE = 1.3
 
 @dataclass(frozen=True)
 class Arrival:
-    """An image and when it came (time.perf_counter)."""
+    """
+    An image on its way.
+
+    :param at_s: when it came (time.perf_counter)
+    :param period_s: from the stamp of the image before to its own
+    """
 
     message: CameraImage
     at_s: float
+    period_s: float = 0.0
+
+    @property
+    def stamp_ns(self) -> int:
+        """Return the image's stamp."""
+        stamp = self.message.header.stamp
+        return int(stamp.sec * 1_000_000_000 + stamp.nanosec)
 
 
 class RateLimit:
@@ -86,7 +99,8 @@ class Processor:
         self._log = log
         self._camera: Calibration | None = None
         self._limit = RateLimit()
-        self._worker: Worker[Arrival] = Worker(self._process, self._failed)
+        self._before_ns = 0
+        self._worker: Worker[Arrival] = Worker(self._process, self._failed, self._patience_s)
 
     def take_camera_info(self, message: CameraInfo) -> None:
         """Remember the camera; one that cannot be used leaves the last one that could."""
@@ -104,7 +118,11 @@ class Processor:
             return
         if not self._limit.passes(now_s, self.settings.rate_limit):
             self._statistics.dropped(Drop.RATE)
-        elif self._worker.put(Arrival(message, now_s)):
+            return
+        arrival = Arrival(message, now_s)
+        arrival = replace(arrival, period_s=(arrival.stamp_ns - self._before_ns) * 1e-9)
+        self._before_ns = arrival.stamp_ns
+        if self._worker.put(arrival):
             self._statistics.dropped(Drop.NEWER)
 
     def stop(self) -> None:
@@ -115,8 +133,7 @@ class Processor:
         """Turn one image into what is wanted of it; runs in the thread."""
         settings = self.settings
         waited_s = time.perf_counter() - arrival.at_s
-        header = arrival.message.header
-        age_s = self._age_s(header.stamp.sec * 1_000_000_000 + header.stamp.nanosec)
+        age_s = self._age_s(arrival.stamp_ns)
         if age_s is not None and 0 < settings.max_age < age_s:
             self._statistics.dropped(Drop.AGE)
             return
@@ -125,9 +142,20 @@ class Processor:
         image, camera = self._rectified(image, self._camera_of(image, known), settings)
         self._check_fit(camera, settings)
         frame = DepthFrame(image, camera, self._engine, settings)
-        self._outputs.publish(frame, header, settings, known is not None)
+        self._outputs.publish(frame, arrival.message.header, settings, known is not None)
         total_s = time.perf_counter() - arrival.at_s
         self._statistics.published(Timing(age_s, waited_s, frame.inference_s, total_s))
+
+    def _patience_s(self, arrival: Arrival) -> float:
+        """
+        Tell how long to wait for the image after one that waited.
+
+        One older than the camera's period is not the newest: the next is on its way.
+        """
+        age_s = self._age_s(arrival.stamp_ns)
+        if age_s is None or not 0 < arrival.period_s < age_s:
+            return 0.0
+        return arrival.period_s
 
     def _age_s(self, stamp_ns: int) -> float | None:
         """Return the age of a stamp; None for 0, which drivers without a clock send."""

@@ -19,6 +19,52 @@ def test_the_newest_wins_and_the_others_are_told_of() -> None:
     assert box.take() == 4
 
 
+def test_one_that_has_lain_too_long_waits_for_the_next() -> None:
+    asked, go_on = threading.Event(), threading.Event()
+
+    def patience(item: int) -> float:
+        assert item == 1
+        asked.set()
+        assert go_on.wait(SOON_S)
+        return SOON_S
+
+    box: Mailbox[int] = Mailbox(patience)
+    box.put(1)
+    replaced: list[bool] = []
+
+    def camera() -> None:
+        assert asked.wait(SOON_S)
+        go_on.set()
+        replaced.append(box.put(2))
+
+    thread = threading.Thread(target=camera)
+    thread.start()
+    assert box.take() == 2
+    thread.join()
+    assert replaced == [True]
+
+
+def test_one_that_nothing_follows_is_taken() -> None:
+    box: Mailbox[int] = Mailbox(lambda _: 0.01)
+    box.put(1)
+    assert box.take() == 1
+
+
+def test_one_that_is_waited_for_is_taken_at_once() -> None:
+    box: Mailbox[int] = Mailbox(lambda _: pytest.fail('it has not lain in the box'))
+    timer = threading.Timer(0.05, box.put, (1,))
+    timer.start()
+    assert box.take() == 1
+
+
+def test_closing_ends_the_wait_for_the_next() -> None:
+    box: Mailbox[int] = Mailbox(lambda _: SOON_S)
+    box.put(1)
+    timer = threading.Timer(0.05, box.close)
+    timer.start()
+    assert box.take() is None
+
+
 def test_closing_wakes_the_reader_and_refuses_more() -> None:
     box: Mailbox[int] = Mailbox()
     taken: list[int | None] = []

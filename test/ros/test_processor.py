@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from depth_prune_ros.ros.processor import Arrival
+from depth_prune_ros.ros.processor import Processor
 from depth_prune_ros.ros.processor import RateLimit
 import pytest
+from rclpy.clock import Clock
+from rclpy.duration import Duration
+from rclpy.time import Time
+from sensor_msgs.msg import Image
 
 
 def _passed(limit: RateLimit, begin_s: float, rate_hz: float) -> int:
@@ -22,3 +30,24 @@ def test_a_higher_rate_counts_at_once(rate_hz: float, images: int) -> None:
     assert _passed(limit, 1000.0, 0.01) == 1
     assert _passed(limit, 1010.0, rate_hz) == pytest.approx(images, abs=1)
     assert _passed(limit, 1020.0, 0.01) == 1
+
+
+@pytest.mark.parametrize(
+    ('age_s', 'period_s', 'wanted_s'),
+    [
+        *((0.5, 0.4, 0.4), (0.5, 0.6, 0.0), (-0.5, 0.4, 0.0)),
+        *((0.5, 0.0, 0.0), (0.5, -3.0, 0.0)),  # a camera that stamps all alike, a bag's next loop
+    ],
+)
+def test_an_image_older_than_the_period_waits_for_the_next(
+    age_s: float, period_s: float, wanted_s: float
+) -> None:
+    clock = Clock()
+    stamp = clock.now() - Duration(seconds=age_s)
+    processor: Any = Processor.__new__(Processor)
+    processor._clock = clock
+    image = Image()
+    image.header.stamp = stamp.to_msg()
+    assert processor._patience_s(Arrival(image, 0.0, period_s)) == wanted_s
+    image.header.stamp = Time().to_msg()
+    assert processor._patience_s(Arrival(image, 0.0, period_s)) == 0
