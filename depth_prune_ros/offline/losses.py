@@ -185,20 +185,16 @@ def measured_loss(predictions: list[Tensor], measured: Tensor) -> Tensor:
 
 def hint_loss(predictions: list[Tensor], hints: Tensor) -> Tensor:
     """
-    Mean |log d - log d_hint|, the mean over the scales.
+    Mean |log d - log d_hint|, the mean over the scales; a coarse pixel has the hint at its middle.
 
     :param predictions: [N, 2, h, w] disparities, finest first
     :param hints: [N, 2, H, W], NaN = none
     """
-    valid = hints.isfinite()
-    target = hints[valid].log()
-    total = target.new_zeros(())
+    total = hints.new_zeros(())
     for disparities in predictions:
-        fine = disparities
-        if fine.shape[-2:] != hints.shape[-2:]:
-            fine = functional.interpolate(fine, hints.shape[-2:], mode='bilinear')
-        (error,) = ranks.means((fine[valid].log() - target).abs())
-        total = total + error
+        step = hints.shape[-1] // disparities.shape[-1]
+        error, valid = _errors(disparities, hints[..., step // 2 :: step, step // 2 :: step])
+        total = total + _mean([error.abs()], [valid])
     return total / len(predictions)
 
 
@@ -211,15 +207,32 @@ def edge_loss(disparity: Tensor, hints: Tensor) -> Tensor:
     :param disparity: [N, 2, H, W]
     :param hints: [N, 2, H, W], NaN = none
     """
-    error = disparity.log() - hints.log()
-    changes = [disparity.new_zeros(1)]  # of no pair: where there is none the mean is 0
+    error, valid = _errors(disparity, hints)
+    changes, pairs = [], []
     for distance in (1, 2, 4, 8):
         for axis in (2, 3):
             length = error.shape[axis] - distance
-            change = error.narrow(axis, distance, length) - error.narrow(axis, 0, length)
-            changes.append(change[change.isfinite()].abs())
-    (mean,) = ranks.means(torch.cat(changes))
-    return mean
+            (there, here), (both, one) = (
+                (values.narrow(axis, distance, length), values.narrow(axis, 0, length))
+                for values in (error, valid)
+            )
+            pairs.append(both * one)
+            changes.append((there - here).abs() * pairs[-1])
+    return _mean(changes, pairs)
+
+
+def _errors(disparity: Tensor, hints: Tensor) -> tuple[Tensor, Tensor]:
+    """Return log d - log d_hint, 0 where there is no hint, and 1 where there is one."""
+    valid = hints.isfinite()
+    known = torch.where(valid, hints, 1.0).log()
+    return torch.where(valid, disparity.log() - known, 0.0), valid.float()
+
+
+def _mean(values: list[Tensor], weights: list[Tensor]) -> Tensor:
+    """Return the weighted mean of all values (they are weighted already); 0 without weight."""
+    sums = [torch.stack([part.sum() for part in parts]).sum() for parts in (values, weights)]
+    value, weight = ranks.means(*(one.view(1) for one in sums))
+    return value / weight.clamp_min(1e-9)
 
 
 def distillation(predictions: list[Tensor], teacher: list[Tensor]) -> Tensor:

@@ -165,7 +165,7 @@ def test_measured_loss_by_hand() -> None:
 def test_hint_loss_by_hand() -> None:
     """Errors ln 2 of the left and ln 4 of the right view, at both scales."""
     hints = _constant(math.nan, 1, 2, 4, 4)
-    hints[0, 0, 1, 2], hints[0, 1, 3, 0] = 0.05, 0.2
+    hints[0, 0, 1, 3], hints[0, 1, 3, 1] = 0.05, 0.2
     predicted = [_constant(0.1, 1, 2, 4, 4), _constant(0.1, 1, 2, 2, 2)]
     predicted[0][0, 1] = predicted[1][0, 1] = 0.05
     wanted = (math.log(2) + math.log(4)) / 2
