@@ -34,6 +34,8 @@ LOG_PERIOD_S = 5.0
 SAME_ASPECT = 0.02
 # How much wider or narrower than the network's an image may be before stretching it is warned of.
 STRETCHABLE = 1.3
+# Share of the camera's period after which an image that waited is left for the next one.
+NEXT_DUE = 0.9
 
 
 @dataclass(frozen=True)
@@ -150,12 +152,12 @@ class Processor:
         """
         Tell how long to wait for the image after one that waited.
 
-        One older than the camera's period is not the newest: the next is on its way.
+        One as old as the camera's period is not the newest: the next is on its way.
         """
-        age_s = self._age_s(arrival.stamp_ns)
-        if age_s is None or not 0 < arrival.period_s < age_s:
+        age_s, period_s = self._age_s(arrival.stamp_ns), max(0.0, arrival.period_s)
+        if age_s is None or age_s < NEXT_DUE * period_s:
             return 0.0
-        return arrival.period_s
+        return period_s
 
     def _age_s(self, stamp_ns: int) -> float | None:
         """Return the age of a stamp; None for 0, which drivers without a clock send."""
