@@ -54,15 +54,19 @@ depth-prune prune "$RUNS/half" "$@" --budget macs=0.3 --config "$CONFIG/prune_sm
 depth-prune train "$@" --start "$RUNS/compact_small" --teacher "$RUNS/half" \
     --config "$CONFIG/finetune_small_96x320.yaml" --out "$RUNS/small_half"
 depth-prune train "$@" --start "$RUNS/small_half" --teacher "$RUNS/dense" \
-    --config "$CONFIG/finetune_small.yaml" --out "$RUNS/small"
+    --config "$CONFIG/finetune_small.yaml" --out "$RUNS/small_soft"
+depth-prune train "$@" --start "$RUNS/small_soft" --config "$CONFIG/sharpen_small.yaml" \
+    --out "$RUNS/small"
 files small
 
-# depth_tiny: without
+# depth_tiny: without, but for the last stage
 depth-prune prune "$RUNS/dense" "$@" --budget macs=0.12 --config "$CONFIG/prune_tiny.yaml" \
     --out "$RUNS/masked_tiny"
 [ -e "$RUNS/compact_tiny" ] || depth-prune compact "$RUNS/masked_tiny" --out "$RUNS/compact_tiny"
 depth-prune train "$@" --start "$RUNS/compact_tiny" \
     --config "$CONFIG/finetune_tiny_96x320.yaml" --out "$RUNS/tiny_half"
 depth-prune train "$@" --start "$RUNS/tiny_half" --config "$CONFIG/finetune_tiny.yaml" \
-    --out "$RUNS/tiny"
+    --out "$RUNS/tiny_soft"
+depth-prune train "$@" --start "$RUNS/tiny_soft" --teacher "$RUNS/small_soft" \
+    --config "$CONFIG/sharpen_tiny.yaml" --out "$RUNS/tiny"
 files tiny

@@ -207,10 +207,10 @@ def check_together(
     :raises ConfigError: nothing that teaches, or a ramp that ends before the warm-up
     """
     losses, prune, name = config.losses, config.prune, '.'.join
-    if not losses.photometric and not losses.depth:
+    if not (losses.photometric or losses.depth or losses.hints):
         keys = [(*above, 'losses', key) for key in ('photometric', 'depth')]
         at = where(path, lines, *keys)
-        msg = f'{at}{name(keys[0])}: expected it or depth above 0, found 0 in both'
+        msg = f'{at}{name(keys[0])}: expected it, depth or hints above 0, found 0 in all'
         raise ConfigError(msg)
     end = min(config.steps - 1, round(config.steps * prune.ramp))
     if prunes and end < prune.warmup:

@@ -56,7 +56,7 @@ OURS = sorted((Path(__file__).resolve().parents[2] / 'config').glob('train_*.yam
         ('losses: {depth: .nan}', ':1: losses.depth: Input should be a finite number, found nan'),
         (
             'batch: 2\nlosses: {photometric: 0, depth: 0}',
-            ':2: losses.photometric: expected it or depth above 0, found 0 in both',
+            ':2: losses.photometric: expected it, depth or hints above 0, found 0 in all',
         ),
         (
             'steps: 50\nprune: {ramp: 0.2, warmup: 20}',
@@ -118,6 +118,12 @@ def test_values_arrive(tmp_path: Path) -> None:
     assert config.shares == {'street*': 0.25}
     with pytest.raises(pydantic.ValidationError, match='frozen'):
         config.steps = 8  # type: ignore[misc]
+
+
+def test_hints_alone_teach(tmp_path: Path) -> None:
+    path = tmp_path / 'train.yaml'
+    path.write_text('losses: {photometric: 0, depth: 0, hints: 0.5}')
+    assert read_config(path).losses.match
 
 
 def test_there_are_configurations() -> None:
