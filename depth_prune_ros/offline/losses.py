@@ -14,6 +14,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+# disparity in open sky at most, of the image width: 100 m for KITTI's cameras
+_SKY = 0.003
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -25,7 +28,8 @@ class Batch:
     :param has_right: [N] bool
     :param baseline_ratio: [N] frame's baseline over the training baseline
     :param disparity: [N, 1, H, W] measured left disparity for the training baseline, NaN = none
-    :param hints: [N, 2, H, W] left and right disparity found by matching, for the same baseline
+    :param hints: [N, 2, H, W] left and right disparity found by matching, for the same baseline;
+        NaN = none, 0 = open sky
     """
 
     left: Tensor
@@ -46,6 +50,7 @@ class Weights:
     depth: float = 1.0
     hints: float = 0.0
     edges: float = 0.0
+    sky: float = 0.0
 
 
 def depth_loss(predictions: list[Tensor], batch: Batch, weights: Weights) -> dict[str, Tensor]:
@@ -66,10 +71,11 @@ def depth_loss(predictions: list[Tensor], batch: Batch, weights: Weights) -> dic
             terms[name] = value * share * getattr(weights, name)
     if ranks.any_rank(bool(batch.disparity.isfinite().any())):
         terms['depth'] = measured_loss(predictions, batch.disparity) * weights.depth
-    wanted = weights.hints > 0 or weights.edges > 0
+    wanted = weights.hints > 0 or weights.edges > 0 or weights.sky > 0
     if ranks.any_rank(wanted and bool(batch.hints.isfinite().any())):
         terms['hints'] = hint_loss(predictions, batch.hints) * weights.hints
         terms['edges'] = edge_loss(predictions[0], batch.hints) * weights.edges
+        terms['sky'] = sky_loss(predictions[0], batch.hints) * weights.sky
     terms['task'] = torch.stack(list(terms.values())).sum()
     return terms
 
@@ -221,9 +227,20 @@ def edge_loss(disparity: Tensor, hints: Tensor) -> Tensor:
     return _mean(changes, pairs)
 
 
+def sky_loss(disparity: Tensor, hints: Tensor) -> Tensor:
+    """
+    Mean excess of log disparity over that of _SKY in open sky, nothing where it is farther.
+
+    :param disparity: [N, 2, H, W]
+    :param hints: [N, 2, H, W], 0 = open sky
+    """
+    sky = (hints == 0).float()
+    return _mean([(disparity / _SKY).log().clamp_min(0) * sky], [sky])
+
+
 def _errors(disparity: Tensor, hints: Tensor) -> tuple[Tensor, Tensor]:
     """Return log d - log d_hint, 0 where there is no hint, and 1 where there is one."""
-    valid = hints.isfinite()
+    valid = hints > 0
     known = torch.where(valid, hints, 1.0).log()
     return torch.where(valid, disparity.log() - known, 0.0), valid.float()
 

@@ -33,7 +33,7 @@ class Sample:
     :param baseline_m: distance of the cameras; the training baseline where there is no right one
     :param stamp_ns: header stamp of the frame
     :param hints: float16 [2, h, w] disparity of the left and the right view found by matching, in
-        fractions of the image width; NaN = none
+        fractions of the image width; NaN = none, 0 = open sky
     """
 
     left: Array

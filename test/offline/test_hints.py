@@ -10,6 +10,7 @@ from depth_prune_ros.bags.street import Street
 from depth_prune_ros.bags.street import street_to_bag
 from depth_prune_ros.core.camera import Intrinsics
 from depth_prune_ros.offline.cache import cached_samples
+from depth_prune_ros.offline.hints import _mark_sky
 from depth_prune_ros.offline.hints import match
 from depth_prune_ros.offline.samples import load_samples
 from depth_prune_ros.offline.samples import to_sample
@@ -63,6 +64,39 @@ def test_what_one_camera_alone_sees_has_none() -> None:
     assert np.isnan(right[TOP + 4 : BOTTOM - 4, LAST - SQUARE + 3 : LAST - WALL - 2]).all()
     assert np.isnan(left[:, : WALL - 1]).all()
     assert np.isnan(right[:, WIDTH - WALL + 1 :]).all()
+
+
+@pytest.mark.parametrize(
+    ('level', 'rows', 'matched', 'wanted'),
+    [
+        (240, slice(0, 30), np.nan, 0.0),  # open sky: nothing to match
+        (240, slice(0, 30), 0.004, 0.0),  # or far
+        (240, slice(0, 30), 0.05, np.nan),  # a bright wall, or guesses: not known
+        (240, slice(10, 40), 0.05, 0.05),  # not at the upper border
+        (240, slice(0, 1), 0.05, 0.05),  # a line
+        (150, slice(0, 30), 0.05, 0.05),  # not bright
+    ],
+)
+def test_open_sky_is_far(level: int, rows: slice, matched: float, wanted: float) -> None:
+    view, _ = _views()
+    view //= 2
+    view[rows, 40:120] = level
+    disparity = np.full((HEIGHT, WIDTH), 0.02, np.float32)
+    disparity[rows, 40:120] = matched
+    _mark_sky(view, disparity)
+    inner = disparity[rows, 46:114][3:-3] if rows.stop > 1 else disparity[rows, 46:114]
+    np.testing.assert_array_equal(inner, np.float32(wanted))
+    assert (disparity[:, :36] == np.float32(0.02)).all()
+    assert (disparity[50:] == np.float32(0.02)).all()
+
+
+def test_the_sky_of_both_views_is_marked() -> None:
+    left, right = _views()
+    left[:30, :100] = right[:30, 60:] = 250
+    hints = match(left, right)
+    assert (hints[0, 3:27, 3:97] == 0).all()
+    assert (hints[1, 3:27, 63:-3] == 0).all()
+    assert not (hints[:, 33:] == 0).any()
 
 
 def test_a_sample_keeps_them_where_they_are_wanted() -> None:
