@@ -37,10 +37,9 @@ depth-prune train "$@" --config "$CONFIG/train_mobilenet_96x320.yaml" --out "$RU
 depth-prune train "$@" --start "$RUNS/half" --config "$CONFIG/train_mobilenet.yaml" \
     --out "$RUNS/dense"
 
-files() {  # NAME: the two files of a network and the picture of its widths
+files() {  # NAME: the two files of a network
     depth-prune export "$RUNS/$1" "$OUT/depth_$1.onnx"
     depth-prune time "$OUT/depth_$1.onnx" --write
-    depth-prune inspect "$RUNS/masked_$1" --picture "$OUT/depth_$1.png"
     depth-prune quantize "$OUT/depth_$1.onnx" "$OUT/depth_${1}_int8.onnx" \
         --bags "$RUNS/bags/0005" --bags "$RUNS/bags/object" \
         --val "$RUNS/bags/0002" --val "$RUNS/bags/0048" --val "$RUNS/bags/unknown"
@@ -57,16 +56,10 @@ depth-prune train "$@" --start "$RUNS/small_half" --teacher "$RUNS/dense" \
     --config "$CONFIG/finetune_small.yaml" --out "$RUNS/small_soft"
 depth-prune train "$@" --start "$RUNS/small_soft" --config "$CONFIG/sharpen_small.yaml" \
     --out "$RUNS/small"
+depth-prune inspect "$RUNS/masked_small" --picture "$OUT/depth_small.png"
 files small
 
-# depth_tiny: without, but for the last stage
-depth-prune prune "$RUNS/dense" "$@" --budget macs=0.12 --config "$CONFIG/prune_tiny.yaml" \
-    --out "$RUNS/masked_tiny"
-[ -e "$RUNS/compact_tiny" ] || depth-prune compact "$RUNS/masked_tiny" --out "$RUNS/compact_tiny"
-depth-prune train "$@" --start "$RUNS/compact_tiny" \
-    --config "$CONFIG/finetune_tiny_96x320.yaml" --out "$RUNS/tiny_half"
-depth-prune train "$@" --start "$RUNS/tiny_half" --config "$CONFIG/finetune_tiny.yaml" \
-    --out "$RUNS/tiny_soft"
-depth-prune train "$@" --start "$RUNS/tiny_soft" --teacher "$RUNS/small_soft" \
-    --config "$CONFIG/sharpen_tiny.yaml" --out "$RUNS/tiny"
+# depth_tiny: the same widths on a smaller image
+depth-prune train "$@" --start "$RUNS/small_soft" --config "$CONFIG/sharpen_tiny.yaml" \
+    --out "$RUNS/tiny"
 files tiny

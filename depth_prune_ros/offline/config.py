@@ -74,12 +74,12 @@ class AugmentConfig(Strict):
     blur: float = Field(0.0, ge=0, le=1, description='probability of a lens out of focus')
     noise: float = Field(0.0, ge=0, le=1, description='probability of sensor noise')
     crop: float = Field(0.75, gt=0, le=1, description='smallest side of the crop; 1 = none')
-    whole: float = Field(0.0, ge=0, le=1, description='probability of no crop at all')
+    whole: float = Field(0.0, ge=0, le=1, description='probability of the whole height')
     narrow: float = Field(
         1.0,
         gt=0,
         le=1,
-        description='half of the crops keep this share of their width or more',
+        description='half of the samples keep this share of their width or more',
     )
 
 

@@ -242,10 +242,10 @@ def _crop(view: Array, box: Box, size: tuple[int, int], *, nearest: bool = False
 def _draw_change(augment: AugmentConfig, rng: np.random.Generator) -> _Change:
     flip = rng.random() < augment.flip
     width = height = rng.uniform(augment.crop, 1.0)
-    if augment.narrow < 1 and rng.random() < 0.5:
-        width *= rng.uniform(augment.narrow, 1.0)
     if augment.whole and rng.random() < augment.whole:
         width = height = 1.0
+    if augment.narrow < 1 and rng.random() < 0.5:
+        width *= rng.uniform(augment.narrow, 1.0)
     box = *rng.uniform(0, [1 - width, 1 - height]), width, height
     light = None
     if rng.random() < augment.colour:

@@ -75,14 +75,18 @@ def _painted_depth(batch: TrainingBatch) -> Array:
     return found
 
 
-def test_as_many_samples_as_told_are_whole() -> None:
-    boxes = []
+@pytest.mark.parametrize(('narrow', 'uncropped'), [(1.0, 1.0), (0.5, 0.5)])
+def test_as_many_samples_as_told_have_the_whole_height(narrow: float, uncropped: float) -> None:
+    """Half of all samples are narrower than high, these too."""
     for whole in (0.0, 0.4, 1.0):
-        augment = AugmentConfig(crop=0.5, narrow=0.5, whole=whole)
+        augment = AugmentConfig(crop=0.5, narrow=narrow, whole=whole)
         rng = np.random.default_rng(0)
-        boxes.append([_draw_change(augment, rng).box for _ in range(500)])
-    shares = [np.mean([box == (0, 0, 1, 1) for box in some]) for some in boxes]
-    assert shares == [0, pytest.approx(0.4, abs=0.06), 1]
+        boxes = np.array([_draw_change(augment, rng).box for _ in range(500)])
+        high = boxes[:, 3] == 1
+        assert high.mean() == pytest.approx(whole, abs=0.06 * (0 < whole < 1))
+        if whole:
+            assert (boxes[high, 2] == 1).mean() == pytest.approx(uncropped, abs=0.1)
+            assert boxes[high, 2].min() >= narrow
 
 
 @pytest.mark.parametrize('stereo', [True, False])
