@@ -11,7 +11,6 @@ from depth_prune_ros.offline.losses import edge_loss
 from depth_prune_ros.offline.losses import hint_loss
 from depth_prune_ros.offline.losses import measured_loss
 from depth_prune_ros.offline.losses import photometric
-from depth_prune_ros.offline.losses import sky_loss
 from depth_prune_ros.offline.losses import smoothness
 from depth_prune_ros.offline.losses import ssim
 from depth_prune_ros.offline.losses import stereo_loss
@@ -186,17 +185,6 @@ def test_edge_loss_by_hand() -> None:
     wanted = math.log(2) * 3 * 16 / (22 * 16 + 11 * 49)
     assert float(edge_loss(flat, hints)) == pytest.approx(wanted, rel=2e-3)
     assert float(edge_loss(flat, hints * math.nan)) == 0
-
-
-def test_sky_loss_by_hand() -> None:
-    """Twice too near at one of two sky pixels; what is farther, and what is no sky, is right."""
-    hints = _constant(math.nan, 1, 2, 4, 4)
-    hints[0, 0, 0, :2] = 0
-    hints[0, 1, 2, 2] = 0.05
-    predicted = _constant(0.2, 1, 2, 4, 4)
-    predicted[0, 0, 0, 0], predicted[0, 0, 0, 1] = 0.006, 0.001
-    assert float(sky_loss(predicted, hints)) == pytest.approx(math.log(2) / 2, rel=1e-5)
-    assert float(hint_loss([predicted], hints)) == pytest.approx(math.log(4), rel=1e-5)
 
 
 def test_hints_teach_both_views_and_where_there_are_none_nothing() -> None:
