@@ -34,8 +34,9 @@ LOG_PERIOD_S = 5.0
 SAME_ASPECT = 0.02
 # How much wider or narrower than the network's an image may be before stretching it is warned of.
 STRETCHABLE = 1.3
-# Share of the camera's period after which an image that waited is left for the next one.
-NEXT_DUE = 0.9
+# Ages, in periods of the camera, at which an image that waited is left for the next one; an older
+# one was stamped by another clock, or came slowly.
+NEXT_DUE = (0.9, 3.0)
 
 
 @dataclass(frozen=True)
@@ -155,7 +156,8 @@ class Processor:
         One as old as the camera's period is not the newest: the next is on its way.
         """
         age_s, period_s = self._age_s(arrival.stamp_ns), max(0.0, arrival.period_s)
-        if age_s is None or age_s < NEXT_DUE * period_s:
+        due, gone = NEXT_DUE
+        if age_s is None or not due * period_s <= age_s < gone * period_s:
             return 0.0
         return period_s
 

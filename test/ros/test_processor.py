@@ -36,7 +36,11 @@ def test_a_higher_rate_counts_at_once(rate_hz: float, images: int) -> None:
     ('age_s', 'period_s', 'wanted_s'),
     [
         *((0.5, 0.4, 0.4), (0.5, 0.6, 0.0), (-0.5, 0.4, 0.0)),
-        *((0.5, 0.0, 0.0), (0.5, -3.0, 0.0)),  # a camera that stamps all alike, a bag's next loop
+        *(
+            (0.5, 0.0, 0.0),
+            (0.5, -3.0, 0.0),
+            (0.5, 0.1, 0.0),
+        ),  # a camera that stamps all alike, a bag's next loop
     ],
 )
 def test_an_image_older_than_the_period_waits_for_the_next(
