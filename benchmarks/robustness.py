@@ -35,6 +35,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Image = NDArray[np.uint8]
+# a frame, and the same with the depth predicted of the whole image instead of the measured one
+Seen = tuple[Frame, Frame]
 # of the shipped network's image
 NETWORK_ASPECT = 640 / 192
 RESULTS = HERE / 'results' / 'robustness.json'
@@ -111,35 +113,42 @@ def main() -> None:
     model = Path(sys.argv[1]) if sys.argv[1:] else shipped_model()
     engine = DepthEngine.load(model)
     with tempfile.TemporaryDirectory() as folder:
-        bags = needed_drives(Path(folder))
-        rows: list[dict[str, Any]] = []
-        for case in CASES:
-            rows.append(_row(case, engine, bags))
-            rows[-1]['of_clean'] = rows[-1]['mean'] / rows[0]['mean']
-            rows[-1]['of_whole'] = rows[-1]['mean'] / rows[-1]['whole']
-            print(json.dumps(rows[-1]), flush=True)
+        seen = {name: _seen(bag, engine) for name, bag in needed_drives(Path(folder)).items()}
+    rows: list[dict[str, Any]] = []
+    for case in CASES:
+        rows.append(_row(case, engine, seen))
+        rows[-1]['of_clean'] = rows[-1]['mean'] / rows[0]['mean']
+        rows[-1]['of_whole'] = rows[-1]['mean'] / rows[-1]['whole']
+        print(json.dumps(rows[-1]), flush=True)
     if not sys.argv[1:]:
         RESULTS.write_text(json.dumps({'model': engine.card.name, 'rows': rows}, indent=1) + '\n')
 
 
-def _row(case: str, engine: DepthEngine, bags: dict[str, Path]) -> dict[str, Any]:
+def _seen(bag: Path, engine: DepthEngine) -> list[Seen]:
+    found = []
+    for frame in read_frames(bag):
+        if frame.depth is not None:
+            camera = frame.camera
+            fine = resize_disparity(engine.disparity(frame.left), camera.height, camera.width)
+            depth = depth_from_disparity(fine, engine.card.baseline_m, camera.fx_over_width)
+            found.append((frame, replace(frame, depth=depth)))
+    return found
+
+
+def _row(case: str, engine: DepthEngine, seen: dict[str, list[Seen]]) -> dict[str, Any]:
     change, found, whole = CASES[case], {}, []
-    for drive, bag in bags.items():
-        frames = [frame for frame in read_frames(bag) if frame.depth is not None]
-        changed = [change(frame) for frame in frames]
-        found[drive] = evaluate_model(changed, engine, EIGEN).metrics.abs_rel
-        depths = {f.stamp_ns: change(replace(f, depth=_depth(f, engine))).depth for f in frames}
-        known = {stamp_ns: depth for stamp_ns, depth in depths.items() if depth is not None}
-        whole.append(evaluate_depth_topic(changed, known, EIGEN).metrics.abs_rel)
+    for drive, pairs in seen.items():
+        frames = [change(frame) for frame, _ in pairs]
+        found[drive] = evaluate_model(frames, engine, EIGEN).metrics.abs_rel
+        depths = {predicted.stamp_ns: _depth(change(predicted)) for _, predicted in pairs}
+        whole.append(evaluate_depth_topic(frames, depths, EIGEN).metrics.abs_rel)
     mean = float(np.mean(list(found.values())))
     return {'case': case, **found, 'mean': mean, 'whole': float(np.mean(whole))}
 
 
-def _depth(frame: Frame, engine: DepthEngine) -> NDArray[np.float32]:
-    """Predict the depth of a whole image, at its size."""
-    camera = frame.camera
-    disparity = resize_disparity(engine.disparity(frame.left), camera.height, camera.width)
-    return depth_from_disparity(disparity, engine.card.baseline_m, camera.fx_over_width)
+def _depth(frame: Frame) -> NDArray[np.float32]:
+    assert frame.depth is not None
+    return frame.depth
 
 
 if __name__ == '__main__':

@@ -37,9 +37,10 @@ depth-prune train "$@" --config "$CONFIG/train_mobilenet_96x320.yaml" --out "$RU
 depth-prune train "$@" --start "$RUNS/half" --config "$CONFIG/train_mobilenet.yaml" \
     --out "$RUNS/dense"
 
-files() {  # NAME: the two files of a network
+files() {  # NAME: the two files of a network and the picture of its widths
     depth-prune export "$RUNS/$1" "$OUT/depth_$1.onnx"
     depth-prune time "$OUT/depth_$1.onnx" --write
+    depth-prune inspect "$RUNS/masked_small" --picture "$OUT/depth_$1.png"
     depth-prune quantize "$OUT/depth_$1.onnx" "$OUT/depth_${1}_int8.onnx" \
         --bags "$RUNS/bags/0005" --bags "$RUNS/bags/object" \
         --val "$RUNS/bags/0002" --val "$RUNS/bags/0048" --val "$RUNS/bags/unknown"
@@ -55,8 +56,9 @@ depth-prune train "$@" --start "$RUNS/compact_small" --teacher "$RUNS/half" \
 depth-prune train "$@" --start "$RUNS/small_half" --teacher "$RUNS/dense" \
     --config "$CONFIG/finetune_small.yaml" --out "$RUNS/small_soft"
 depth-prune train "$@" --start "$RUNS/small_soft" --config "$CONFIG/sharpen_small.yaml" \
+    --out "$RUNS/small_sharp"
+depth-prune train "$@" --start "$RUNS/small_sharp" --config "$CONFIG/resharpen_small.yaml" \
     --out "$RUNS/small"
-depth-prune inspect "$RUNS/masked_small" --picture "$OUT/depth_small.png"
 files small
 
 # depth_tiny: the same widths on a smaller image

@@ -60,7 +60,7 @@ class LossConfig(Strict):
     distillation: float = Field(1.0, ge=0, description='where a teacher is given')
 
     @property
-    def match(self) -> bool:
+    def needs_hints(self) -> bool:
         """Whether the two views of a frame are matched."""
         return self.hints > 0 or self.edges > 0 or self.sky > 0
 

@@ -45,7 +45,7 @@ def match(left: Array, right: Array) -> Array:
     inside = (partner >= 0) & (partner <= width - 1)
     column = np.where(inside, partner, 0).round().astype(np.intp)
     there = np.take_along_axis(found[::-1], column, 2)
-    agreed = inside & (np.abs(there - found) <= _AGREEMENT) & (found > 0)
+    agreed = inside & (np.abs(there - found) <= _AGREEMENT)
     fractions = np.where(agreed, found / width, np.nan).astype(np.float32)
     for view, disparity in zip((left, right), fractions, strict=True):
         _mark_sky(view, disparity)

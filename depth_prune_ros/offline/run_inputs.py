@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from depth_prune_ros.offline.cache import cached_samples
-from depth_prune_ros.offline.cache import CachedSamples
 from depth_prune_ros.offline.cache import default_folder
 from depth_prune_ros.offline.config import TrainConfig
 from depth_prune_ros.offline.fingerprint import bag_digest
@@ -21,6 +18,7 @@ from depth_prune_ros.offline.stage_folder import flat
 from depth_prune_ros.offline.stage_folder import Inputs
 from depth_prune_ros.offline.stage_folder import run_digest
 from depth_prune_ros.offline.stages import bag_name
+from depth_prune_ros.offline.stages import samples_of
 
 # what a training's result does not depend on
 _INDIFFERENT = {'tensorboard', 'cache', 'checkpoint_every', 'validate_every'}
@@ -59,7 +57,7 @@ class RunInputs:
         options = {_frames_of(config): config for config in self._trainings()}
         for config in options.values():
             for bag in self._config.bags:
-                self._samples(bag, config)
+                samples_of(bag, config, self._reading)
 
     def latency(self) -> Inputs:
         """Return what the check of a latency budget depends on."""
@@ -83,16 +81,12 @@ class RunInputs:
         files = {f'{name}.{key}': digest for key, digest in _files(config).items()}
         own |= {key: digest for key, digest in files.items() if key in own}
         # of the bags, and of the code that decodes them
-        frames = {'frames': [self._samples(bag, config).fingerprint for bag in self._config.bags]}
+        samples = [samples_of(bag, config, self._reading) for bag in self._config.bags]
+        frames = {'frames': [found.fingerprint for found in samples]}
         return {**digests, **more, **own, **self.bags(self._config.bags), **frames}
 
     def _trainings(self) -> list[TrainConfig]:
         return [getattr(self._config, name) for name in TRAININGS]
-
-    def _samples(self, bag: Path, config: TrainConfig) -> CachedSamples:
-        folder, hints = Path(config.cache) if config.cache else None, config.losses.match
-        size, progress = (config.height, config.width), partial(self._reading, bag_name(bag))
-        return cached_samples(bag, size, config.baseline_m, progress, folder, hints=hints)
 
 
 def _files(config: TrainConfig) -> Inputs:
@@ -104,7 +98,7 @@ def _files(config: TrainConfig) -> Inputs:
     return {key: file_digest(Path(path)) for key, path in named.items() if path}
 
 
-def _frames_of(config: TrainConfig) -> tuple[Any, ...]:
+def _frames_of(config: TrainConfig) -> tuple[int, int, float, str, bool]:
     """Return what a cache of decoded frames depends on."""
-    size, hints = (config.height, config.width), config.losses.match
-    return *size, config.baseline_m, config.cache, hints
+    hints = config.losses.needs_hints
+    return config.height, config.width, config.baseline_m, config.cache, hints

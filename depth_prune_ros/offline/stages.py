@@ -66,21 +66,37 @@ def read_data(
     :raises BagError: a bag that cannot be read, or two of one name
     :raises TrainingError: nothing to learn from, or a cache that cannot be written
     """
-    size = (config.height, config.width)
-    folder, hints = Path(config.cache) if config.cache else None, config.losses.match
     samples: dict[str, CachedSamples] = {}
     for bag in bags:
         name = bag_name(bag)
         if name in samples:
             msg = f'expected bags of different names, found {name!r} twice; rename one'
             raise BagError(msg)
-        progress = partial(reading, name)
-        samples[name] = cached_samples(bag, size, config.baseline_m, progress, folder, hints=hints)
+        samples[name] = samples_of(bag, config, reading)
     judging = val if ranks.rank() == 0 else ()
     validation = {bag_name(bag): validation_frames(bag, reading) for bag in judging}
     fingerprint = _fingerprint({name: found.fingerprint for name, found in samples.items()})
+    size = (config.height, config.width)
     dataset = Dataset(samples, config.shares, size, config.baseline_m, config.augment, fingerprint)
     return Data(dataset, validation)
+
+
+def samples_of(bag: Path, config: TrainConfig, reading: Reading) -> CachedSamples:
+    """
+    Return the samples that a training has of a bag, from their cache.
+
+    :param reading: called with the bag's name and the frames read so far
+    :raises BagError: a bag that cannot be read
+    :raises TrainingError: a cache that cannot be written
+    """
+    return cached_samples(
+        bag,
+        (config.height, config.width),
+        config.baseline_m,
+        partial(reading, bag_name(bag)),
+        Path(config.cache) if config.cache else None,
+        hints=config.losses.needs_hints,
+    )
 
 
 def validation_frames(bag: Path, reading: Reading) -> list[Frame]:

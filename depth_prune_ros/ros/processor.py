@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from dataclasses import replace
 from functools import lru_cache
 import time
 
@@ -45,18 +44,14 @@ class Arrival:
     An image on its way.
 
     :param at_s: when it came (time.perf_counter)
+    :param stamp_ns: its stamp
     :param period_s: from the stamp of the image before to its own
     """
 
     message: CameraImage
     at_s: float
-    period_s: float = 0.0
-
-    @property
-    def stamp_ns(self) -> int:
-        """Return the image's stamp."""
-        stamp = self.message.header.stamp
-        return int(stamp.sec * 1_000_000_000 + stamp.nanosec)
+    stamp_ns: int
+    period_s: float
 
 
 class RateLimit:
@@ -122,10 +117,10 @@ class Processor:
         if not self._limit.passes(now_s, self.settings.rate_limit):
             self._statistics.dropped(Drop.RATE)
             return
-        arrival = Arrival(message, now_s)
-        arrival = replace(arrival, period_s=(arrival.stamp_ns - self._before_ns) * 1e-9)
-        self._before_ns = arrival.stamp_ns
-        if self._worker.put(arrival):
+        stamp = message.header.stamp
+        stamp_ns = stamp.sec * 1_000_000_000 + stamp.nanosec
+        period_s, self._before_ns = (stamp_ns - self._before_ns) * 1e-9, stamp_ns
+        if self._worker.put(Arrival(message, now_s, stamp_ns, period_s)):
             self._statistics.dropped(Drop.NEWER)
 
     def stop(self) -> None:
@@ -155,11 +150,10 @@ class Processor:
 
         One as old as the camera's period is not the newest: the next is on its way.
         """
-        age_s, period_s = self._age_s(arrival.stamp_ns), max(0.0, arrival.period_s)
+        age_s, period_s = self._age_s(arrival.stamp_ns), arrival.period_s
         due, gone = NEXT_DUE
-        if age_s is None or not due * period_s <= age_s < gone * period_s:
-            return 0.0
-        return period_s
+        waits = age_s is not None and due * period_s <= age_s < gone * period_s
+        return period_s if waits else 0.0
 
     def _age_s(self, stamp_ns: int) -> float | None:
         """Return the age of a stamp; None for 0, which drivers without a clock send."""

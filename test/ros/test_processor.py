@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from depth_prune_ros.ros.processor import Arrival
@@ -10,7 +11,6 @@ from depth_prune_ros.ros.processor import RateLimit
 import pytest
 from rclpy.clock import Clock
 from rclpy.duration import Duration
-from rclpy.time import Time
 from sensor_msgs.msg import Image
 
 
@@ -50,8 +50,6 @@ def test_an_image_older_than_the_period_waits_for_the_next(
     stamp = clock.now() - Duration(seconds=age_s)
     processor: Any = Processor.__new__(Processor)
     processor._clock = clock
-    image = Image()
-    image.header.stamp = stamp.to_msg()
-    assert processor._patience_s(Arrival(image, 0.0, period_s)) == wanted_s
-    image.header.stamp = Time().to_msg()
-    assert processor._patience_s(Arrival(image, 0.0, period_s)) == 0
+    arrival = Arrival(Image(), 0.0, stamp.nanoseconds, period_s)
+    assert processor._patience_s(arrival) == wanted_s
+    assert processor._patience_s(replace(arrival, stamp_ns=0)) == 0
