@@ -19,7 +19,7 @@ def step():
     return float((ones * 2)[0])
 held = [torch.ones(16 << 20) for _ in range(4)]
 del held
-for _ in range(3):
+for _ in range(10):
     step()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 for _ in range(4):
