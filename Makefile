@@ -48,6 +48,8 @@ compare: .venv/.dev-installed
 
 recipe: .venv/.dev-installed
 	$(BIN)/python benchmarks/recipe.py benchmarks/recipe/dense.yaml
+	$(BIN)/python benchmarks/recipe.py benchmarks/recipe/dense2.yaml
+	$(BIN)/python benchmarks/recipe.py benchmarks/recipe/dense3.yaml
 
 results: .venv/.dev-installed
 	$(BIN)/python benchmarks/compare_results.py

@@ -20,6 +20,7 @@ import statistics
 from typing import Any
 
 from compare import planned
+from depth_prune_ros.offline.config import TrainConfig
 from depth_prune_ros.offline.latency import milliseconds
 from depth_prune_ros.offline.networks.catalogue import build
 from jinja2 import Environment
@@ -27,6 +28,7 @@ from jinja2 import StrictUndefined
 from matplotlib import colormaps
 from matplotlib import rc_context
 from matplotlib.figure import Figure
+from recipe import spent
 import yaml
 
 HERE = Path(__file__).resolve().parent
@@ -245,6 +247,9 @@ def _recipe() -> list[Row]:
         row['plan'] = row['run'].partition('-')[0]
         changes = (f'{key} {value}' for key, value in row['changes'].items())
         row['changed'] = ', '.join(changes) or 'nothing: the base'
+        if 'macs' not in row:
+            config = TrainConfig.model_validate(row['config'])
+            row['macs'] = spent(build(config.network), config).macs
     return sorted(rows, key=lambda row: (row['plan'], row['abs_rel']))
 
 

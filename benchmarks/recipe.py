@@ -9,6 +9,7 @@ and one that was stopped goes on from its last checkpoint. ``make results`` writ
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,19 +22,28 @@ from depth_prune_ros.bags.street import Street
 from depth_prune_ros.bags.street import street_to_bag
 from depth_prune_ros.offline import checkpoint as checkpoints
 from depth_prune_ros.offline import stages
+from depth_prune_ros.offline.checkpoint import Checkpoint
 from depth_prune_ros.offline.config import TrainConfig
+from depth_prune_ros.offline.cost import Cost
+from depth_prune_ros.offline.cost import cost
 from depth_prune_ros.offline.machine import keep_freed_memory
+from depth_prune_ros.offline.networks.base import DepthNetwork
+from depth_prune_ros.offline.networks.catalogue import NETWORKS
 from depth_prune_ros.offline.progress import Progress
 from kitti_runs import kitti_bags
 from kitti_runs import make_rows
 from kitti_runs import plan_parser
 from kitti_runs import Row
 from kitti_runs import write_row
+from recipe_networks import OTHER_DECODERS
+from recipe_networks import start_of_width
+import torch
 import yaml
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / 'results' / 'recipe'
 STREETS = range(101, 111)
+SAME = {'encoder': 1, 'decoder': 1}
 
 
 @dataclass(frozen=True)
@@ -42,7 +52,8 @@ class Run:
     One training.
 
     :param changes: what differs from the base: dotted key of the configuration -> value
-    :param values: the whole configuration
+    :param values: the whole configuration, and what else a training has: teacher (a checkpoint),
+        widths.encoder and widths.decoder (times the network's own)
     """
 
     name: str
@@ -54,6 +65,7 @@ def main() -> None:
     """Make the rows that are missing."""
     options = plan_parser(__doc__, 'benchmarks/recipe/dense.yaml', 'runs/recipe').parse_args()
     keep_freed_memory()
+    NETWORKS.update({network.name: network for network in OTHER_DECODERS})
     runs = {
         run.name: run
         for run in planned(options.plan)
@@ -82,8 +94,11 @@ def planned(plan: Path) -> list[Run]:
 
 def _make(run: Run, training: list[Path], validation: list[Path], folder: Path) -> Row:
     """Train from ImageNet weights, judge, write the row."""
-    start = time.monotonic()
-    config = TrainConfig.model_validate(run.values)
+    begun = time.monotonic()
+    values = dict(run.values)
+    widths, teacher = values.pop('widths', SAME), values.pop('teacher', '')
+    config = TrainConfig.model_validate(values)
+    start = None if widths == SAME else _start(config, widths, folder / f'{run.name}-start')
     if not any(share.startswith('street') for share in config.shares):
         training = [bag for bag in training if not bag.name.startswith('street')]
     data = stages.read_data(training, validation, config, lambda *_: None)
@@ -94,15 +109,24 @@ def _make(run: Run, training: list[Path], validation: list[Path], folder: Path) 
             found = [metrics.abs_rel for metrics in progress.validation.values()]
             course[progress.step] = round(statistics.mean(found), 4)
 
-    stages.train(config, data, folder / run.name, note)
-    judged = checkpoints.load(folder / run.name).card['metrics']
+    stages.train(
+        config,
+        data,
+        folder / run.name,
+        note,
+        start=start,
+        teacher=HERE.parent / teacher if teacher else None,
+    )
+    trained = checkpoints.load(folder / run.name)
+    judged = trained.card['metrics']
     row = {
         'run': run.name,
         'changes': dict(run.changes),
         'seed': config.seed,
         'steps': config.steps,
         'size': f'{config.height}x{config.width}',
-        'minutes': round((time.monotonic() - start) / 60, 1),
+        **asdict(spent(trained.build(), config)),
+        'minutes': round((time.monotonic() - begun) / 60, 1),
         **{
             key: statistics.mean(drive[key] for drive in judged.values())
             for key in ('abs_rel', 'rmse', 'a1')
@@ -113,7 +137,25 @@ def _make(run: Run, training: list[Path], validation: list[Path], folder: Path) 
         'config': config.model_dump(),
     }
     shutil.rmtree(folder / run.name)
+    if start is not None:
+        shutil.rmtree(start)
     return write_row(_file(run), row)
+
+
+def spent(network: DepthNetwork, config: TrainConfig) -> Cost:
+    """Return a network's parameters and, at the size of the configuration, its MACs."""
+    return cost(network.layers, network.widths, config.height * config.width)
+
+
+def _start(config: TrainConfig, widths: Mapping[str, float], run: Path) -> Path:
+    """Write a network of other widths, to start from, unless it is there."""
+    if not run.exists():
+        torch.manual_seed(config.seed)
+        network = start_of_width(**widths)
+        card = {'baseline_m': config.baseline_m}
+        about = (config.network, network.widths, 0, config.model_dump(), card)
+        checkpoints.save(run, Checkpoint(*about, network.state_dict()))
+    return run
 
 
 def _file(run: Run) -> Path:

@@ -8,8 +8,15 @@ from pathlib import Path
 from depth_prune_ros.bags.street import Street
 from depth_prune_ros.bags.street import street_to_bag
 from depth_prune_ros.offline.config import TrainConfig
+from depth_prune_ros.offline.coupling import check_coupling
+from depth_prune_ros.offline.networks.catalogue import load_imagenet
+from depth_prune_ros.offline.networks.mobilenet import MobileNetDepth
 import pytest
 import recipe
+from recipe_networks import BilinearMobileNet
+from recipe_networks import DepthwiseMobileNet
+from recipe_networks import start_of_width
+import torch
 import yaml
 
 PLAN = {
@@ -70,3 +77,37 @@ def test_a_row_says_what_came_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         assert row['abs_rel'] == pytest.approx(row['per_drive']['judged'])
         assert row['course']['2'] == pytest.approx(row['abs_rel'], abs=1e-4)
     assert not list((tmp_path / 'runs').iterdir())
+
+
+def test_other_decoders_are_what_they_say() -> None:
+    torch.manual_seed(0)
+    step = torch.tensor([0.0, 1.0]).expand(1, 1, 2, 2)
+    risen = {
+        kind: kind().decoder.upsample(step)[0, 0, 0].tolist()
+        for kind in (MobileNetDepth, BilinearMobileNet)
+    }
+    assert risen == {MobileNetDepth: [0, 0, 1, 1], BilinearMobileNet: [0, 0.25, 0.75, 1]}
+    costs = {}
+    for network in (MobileNetDepth(), BilinearMobileNet(), DepthwiseMobileNet()):
+        check_coupling(network, torch.rand(1, 3, 64, 64))
+        costs[network.name] = recipe.spent(network, TrainConfig(height=64, width=64))
+    assert costs['mobilenet-bilinear'] == costs['mobilenet']
+    assert costs['mobilenet-depthwise'].macs < 0.5 * costs['mobilenet'].macs
+
+
+def test_a_narrower_encoder_keeps_the_largest_filters() -> None:
+    whole = MobileNetDepth()
+    load_imagenet(whole)
+    narrow = start_of_width(encoder=0.75, decoder=2)
+    assert (narrow.widths['stem'], narrow.widths['stage7']) == (24, 240)
+    assert (narrow.widths['iconv1'], narrow.widths['upconv5']) == (32, 256)
+    stem, depthwise, below = (
+        whole.get_submodule(name).weight.detach()
+        for name in ('stem.0', 'blocks.0.depthwise.0', 'blocks.0.project.0')
+    )
+    norms = stem.abs().sum((1, 2, 3)) + depthwise.abs().sum((1, 2, 3))
+    kept = norms.topk(24).indices.sort().values
+    assert torch.equal(narrow.get_submodule('stem.0').weight, stem[kept])
+    projected = narrow.get_submodule('blocks.0.project.0').weight
+    found = [any(torch.equal(row, other) for other in below[:, kept]) for row in projected]
+    assert found == [True] * 16

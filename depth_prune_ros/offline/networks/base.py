@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from depth_prune_ros.offline.networks.prunable import Layer
 from depth_prune_ros.offline.networks.prunable import Prunable
+from depth_prune_ros.offline.networks.prunable import Source
 import torch
 from torch import nn
 from torch import Tensor
@@ -87,8 +88,7 @@ class Decoder(nn.Module):
             disparity = (2,) if feedback and level < 4 else ()
             skip = (skips[level],) if level in skips else ()
             for name, inputs in ((up, (below,)), (mix, (up, *skip, *disparity))):
-                layer = Layer(f'decoder.{name}', inputs, name, 3, stride)
-                self.add_module(name, net.declare(layer, bias=True))
+                self.add_module(name, self.convolution(net, name, inputs, stride))
             if level <= 4:
                 head = Layer(f'decoder.disp{level}', (mix,), 2, 3, stride)
                 self.add_module(f'disp{level}', net.declare(head, bias=True))
@@ -103,12 +103,13 @@ class Decoder(nn.Module):
         disparities: list[Tensor] = []
         for level in range(self.top, 0, -1):
             up, mix = f'upconv{level}', f'iconv{level}'
-            features = net.gate(self._activation(self.get_submodule(up)(_double(features))), up)
+            risen = self.get_submodule(up)(self.upsample(features))
+            features = net.gate(self._activation(risen), up)
             parts = [features]
             if level in skips:
                 parts.append(skips[level])
             if self._feedback and disparities:
-                parts.append(_double(disparities[-1]).to(features.dtype))
+                parts.append(self.upsample(disparities[-1]).to(features.dtype))
             mixed = self.get_submodule(mix)(torch.cat(parts, 1))
             features = net.gate(self._activation(mixed), mix)
             if level <= 4:
@@ -116,6 +117,12 @@ class Decoder(nn.Module):
                 disparities.append(0.3 * torch.sigmoid(logits.float()))
         return disparities[::-1]
 
+    def convolution(
+        self, net: DepthNetwork, group: str, inputs: tuple[Source, ...], stride: int
+    ) -> nn.Module:
+        """Declare an upconv or iconv and return it."""
+        return net.declare(Layer(f'decoder.{group}', inputs, group, 3, stride), bias=True)
 
-def _double(features: Tensor) -> Tensor:
-    return functional.interpolate(features, scale_factor=2, mode='nearest')
+    def upsample(self, features: Tensor) -> Tensor:
+        """Return the features at twice their size."""
+        return functional.interpolate(features, scale_factor=2, mode='nearest')

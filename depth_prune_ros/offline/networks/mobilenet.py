@@ -9,6 +9,7 @@ reads whole blocks of 8 channels (x86 kernels are made for them) once widths are
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 from depth_prune_ros.offline.networks.base import Decoder
 from depth_prune_ros.offline.networks.base import DepthNetwork
@@ -111,6 +112,7 @@ class MobileNetDepth(DepthNetwork):
     name = 'mobilenet'
     dense_widths = _dense()
     multiple = 32
+    decoder_type: ClassVar[type[Decoder]] = Decoder
     mean = (0.485, 0.456, 0.406)
     std = (0.229, 0.224, 0.225)
 
@@ -132,7 +134,9 @@ class MobileNetDepth(DepthNetwork):
                 )
                 below = stream
             self._ends[len(self.blocks) - 1] = stream
-        self.decoder = Decoder(self, below, _SKIPS, activation=functional.relu, feedback=False)
+        self.decoder = self.decoder_type(
+            self, below, _SKIPS, activation=functional.relu, feedback=False
+        )
 
     def predict(self, image: Tensor) -> list[Tensor]:
         """See :meth:`DepthNetwork.predict`."""
