@@ -15,6 +15,7 @@ from depth_prune_ros.core.errors import ModelError
 from depth_prune_ros.offline.card_file import set_card
 from depth_prune_ros.offline.checkpoint import Checkpoint
 from depth_prune_ros.offline.cost import cost
+from depth_prune_ros.offline.networks.base import Decoder
 from depth_prune_ros.offline.networks.base import DepthNetwork
 import numpy as np
 import torch
@@ -31,8 +32,9 @@ class Deployed(nn.Module):
         """Wrap a copy of a network, its finest head for the left disparity alone."""
         super().__init__()
         self.network = copy.deepcopy(network)
-        head = self.network.get_submodule('decoder.disp1')
-        self.network.get_submodule('decoder').add_module('disp1', left_head(head))
+        decoder = self.network.get_submodule('decoder')
+        assert isinstance(decoder, Decoder)
+        decoder.keep_left()
         std, mean = torch.tensor(network.std), torch.tensor(network.mean)
         self.register_buffer('scale', (1 / (255 * std)).view(1, 3, 1, 1))
         self.register_buffer('shift', (mean / std).view(1, 3, 1, 1))
@@ -42,23 +44,6 @@ class Deployed(nn.Module):
         scaled = image.permute(0, 3, 1, 2).float() * self.get_buffer('scale')
         normalised = scaled - self.get_buffer('shift')
         return self.network.predict(normalised)[0][:, 0]
-
-
-def left_head(head: nn.Module) -> nn.Module:
-    """
-    Return what computes the first filter of a 3x3 head, four pixels at a time.
-
-    One filter alone takes the time of eight (onnxruntime's blocks). A block of 2x2 pixels sees
-    4x4 inputs: four filters at half the size, laid out side by side, are the same sums.
-    """
-    weight, bias = head.get_parameter('weight')[0], head.get_parameter('bias')[0]
-    blocks = nn.Conv2d(len(weight), 4, 4, stride=2, padding=1)
-    with torch.no_grad():
-        blocks.weight.zero_()
-        for number, (row, column) in enumerate(((0, 0), (0, 1), (1, 0), (1, 1))):
-            blocks.weight[number, :, row : row + 3, column : column + 3] = weight
-        nn.init.constant_(blocks.get_parameter('bias'), float(bias))
-    return nn.Sequential(blocks, nn.PixelShuffle(2))
 
 
 def export(checkpoint: Checkpoint, path: Path, name: str = '') -> ModelCard:

@@ -189,8 +189,9 @@ def _take(network: DepthNetwork, layers: list[Layer], weight: Sequence[int]) -> 
         fan_in = 1 if layer.depthwise else network.channels(*layer.inputs)
         shapes = [(filters, fan_in, layer.kernel, layer.kernel)]
         if isinstance(layer.output, int):
-            # export.left_head
+            # Decoder.keep_left
             shapes.append((4, fan_in, layer.kernel + 1, layer.kernel + 1))
+            shapes.append((filters // 2, fan_in, layer.kernel, layer.kernel))
         if tuple(weight) in shapes:
             return layer.conv
     msg = (

@@ -26,6 +26,7 @@ from depth_prune_ros.offline.dataset import share_patterns
 from depth_prune_ros.offline.latency_table import key as table_key
 from depth_prune_ros.offline.latency_table import load_table
 from depth_prune_ros.offline.networks.catalogue import imagenet_file
+from depth_prune_ros.offline.networks.catalogue import NETWORKS
 from depth_prune_ros.offline.networks.mobilenet import MobileNetDepth
 from depth_prune_ros.offline.stages import bag_name
 from pydantic import AfterValidator
@@ -178,7 +179,8 @@ def _check_start(config: RunConfig) -> None:
 
 def _check_imagenet(config: RunConfig) -> None:
     train = config.train
-    begins = config.start_from is None and train.imagenet and train.network == MobileNetDepth.name
+    encoder = issubclass(NETWORKS[train.network], MobileNetDepth)
+    begins = config.start_from is None and train.imagenet and encoder
     if begins or train.imagenet_weights:
         imagenet_file(train.imagenet_weights)
 

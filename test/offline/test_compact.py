@@ -65,11 +65,11 @@ def test_kept_filters_keep_their_values(name: str) -> None:
     same = compact(whole, SIZES[name])
     assert same.weights.keys() == whole.weights.keys()
     assert all(torch.equal(v, whole.weights[k]) for k, v in same.weights.items())
-    masks['mask.iconv1'] = torch.tensor([1.0, 0.0, 1.0])
+    masks['mask.iconv2'] = torch.tensor([1.0, 0.0, 1.0])
     cut = compact(replace(whole, masks=masks), SIZES[name]).weights
-    row, head = 'decoder.iconv1.weight', 'decoder.disp1.weight'
+    row, head = 'decoder.iconv2.weight', 'decoder.disp2.weight'
     assert torch.equal(cut[row], whole.weights[row][[0, 2]])
-    assert torch.equal(cut['decoder.iconv1.bias'], whole.weights['decoder.iconv1.bias'][[0, 2]])
+    assert torch.equal(cut['decoder.iconv2.bias'], whole.weights['decoder.iconv2.bias'][[0, 2]])
     assert torch.equal(cut[head], whole.weights[head][:, [0, 2]])
 
 

@@ -68,13 +68,26 @@ def test_heads_span_zero_to_three_tenths(name: str) -> None:
     for scale, bias in enumerate((-3.0, 0.0, 3.0, 9.0), start=1):
         head = network.get_submodule(f'decoder.disp{scale}')
         head.weight.data.zero_()
-        head.bias.data.copy_(torch.tensor([bias, bias / 2]))
+        both = torch.tensor([bias, bias / 2])
+        head.bias.data.copy_(both.repeat_interleave(len(head.bias) // 2))
     with torch.no_grad():
         found = network(torch.rand(1, 3, height, width))
     for disparity, bias in zip(found, (-3.0, 0.0, 3.0, 9.0), strict=True):
         wanted = 0.3 / (1 + torch.exp(-torch.tensor([bias, bias / 2])))
         torch.testing.assert_close(disparity.mean((0, 2, 3)), wanted)
         assert 0 < disparity.min() <= disparity.max() < 0.3
+
+
+def test_a_subpixel_head_lays_out_2x2_pixels_of_each_disparity() -> None:
+    network = build('mobilenet_subpixel', narrow('mobilenet_subpixel')).eval()
+    head = network.get_submodule('decoder.disp1')
+    head.weight.data.zero_()
+    head.bias.data.copy_(torch.arange(8.0) - 4)
+    with torch.no_grad():
+        found = network(torch.rand(1, 3, 32, 64))[0]
+    blocks = torch.arange(8.0).view(2, 2, 2) - 4
+    wanted = 0.3 * torch.sigmoid(blocks.repeat(1, 16, 32))
+    torch.testing.assert_close(found[0], wanted)
 
 
 def test_widths_left_out_stay_dense() -> None:

@@ -113,6 +113,7 @@ class MobileNetDepth(DepthNetwork):
     dense_widths = _dense()
     multiple = 32
     decoder_type: ClassVar[type[Decoder]] = Decoder
+    subpixel: ClassVar[bool] = False
     mean = (0.485, 0.456, 0.406)
     std = (0.229, 0.224, 0.225)
 
@@ -135,7 +136,12 @@ class MobileNetDepth(DepthNetwork):
                 below = stream
             self._ends[len(self.blocks) - 1] = stream
         self.decoder = self.decoder_type(
-            self, below, _SKIPS, activation=functional.relu, feedback=False
+            self,
+            below,
+            _SKIPS,
+            activation=functional.relu,
+            feedback=False,
+            subpixel=self.subpixel,
         )
 
     def predict(self, image: Tensor) -> list[Tensor]:
@@ -149,3 +155,15 @@ class MobileNetDepth(DepthNetwork):
         skips = {level: outputs[stream] for level, stream in _SKIPS.items()}
         disparities: list[Tensor] = self.decoder(self, features, skips)
         return disparities
+
+
+class SubpixelMobileNetDepth(MobileNetDepth):
+    """The same with a sub-pixel convolution for the decoder's finest level."""
+
+    name = 'mobilenet_subpixel'
+    dense_widths = {
+        group: width
+        for group, width in MobileNetDepth.dense_widths.items()
+        if group not in ('upconv1', 'iconv1')
+    }
+    subpixel = True
