@@ -48,7 +48,7 @@ files() {  # NAME: the two files of a network and the picture of its widths
 }
 
 # depth_small: with the dense networks as teachers
-depth-prune prune "$RUNS/half" "$@" --budget macs=0.3 --config "$CONFIG/prune_small.yaml" \
+depth-prune prune "$RUNS/half" "$@" --budget macs=0.33 --config "$CONFIG/prune_small.yaml" \
     --out "$RUNS/masked_small"
 [ -e "$RUNS/compact_small" ] || depth-prune compact "$RUNS/masked_small" --out "$RUNS/compact_small"
 depth-prune train "$@" --start "$RUNS/compact_small" --teacher "$RUNS/half" \
@@ -63,5 +63,7 @@ files small
 
 # depth_tiny: the same widths on a smaller image
 depth-prune train "$@" --start "$RUNS/small_soft" --config "$CONFIG/sharpen_tiny.yaml" \
+    --out "$RUNS/tiny_sharp"
+depth-prune train "$@" --start "$RUNS/tiny_sharp" --config "$CONFIG/resharpen_tiny.yaml" \
     --out "$RUNS/tiny"
 files tiny
