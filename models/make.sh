@@ -63,7 +63,5 @@ files small
 
 # depth_tiny: the same widths on a smaller image
 depth-prune train "$@" --start "$RUNS/small_soft" --config "$CONFIG/sharpen_tiny.yaml" \
-    --out "$RUNS/tiny_sharp"
-depth-prune train "$@" --start "$RUNS/tiny_sharp" --config "$CONFIG/resharpen_tiny.yaml" \
     --out "$RUNS/tiny"
 files tiny

@@ -80,7 +80,7 @@ def test_the_report_has_what_the_design_says(made: tuple[Path, demo.DemoResult, 
     assert found['frames'] == len(found['per_frame']) == done.result.frames_out
     assert done.result.frames_in == 6
     assert 0 < found['latency_ms']['p50'] <= found['latency_ms']['p99']
-    assert found['model']['network'] == 'mobilenet'
+    assert found['model']['network'] == 'mobilenet_subpixel'
     assert (out / 'strip.png').read_bytes().startswith(b'\x89PNG')
     assert '<img' in done.page.read_text()
 

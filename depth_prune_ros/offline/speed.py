@@ -27,7 +27,7 @@ class InferenceTime:
     """
     What one model takes.
 
-    :param ms: of one inference: uint8 image in, disparity out; median of the rounds
+    :param ms: of one inference: uint8 image in, metric depth out; median of the rounds
     :param rounds_ms: the median of each round
     """
 
@@ -86,6 +86,6 @@ def _median_ms(engine: DepthEngine, rng: np.random.Generator) -> float:
     runs = []
     for _ in range(_WARM_UP + RUNS):
         start = time.perf_counter()
-        engine.disparity(image)
+        engine.infer(image)
         runs.append((time.perf_counter() - start) * 1e3)
     return float(np.median(runs[_WARM_UP:]))
