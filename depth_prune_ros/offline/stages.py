@@ -147,7 +147,7 @@ def train(
     network = _new_network(config) if before is None else before.build()
     if before is not None:
         refer_to(network, before.card['baseline_m'], config.baseline_m)
-    _check_size(network, config)
+    _check_network(network, config)
     origin = {'start': weights_digest(start), 'teacher': weights_digest(teacher)}
     check_origin(out, origin)
     card = _card(config, data, before, origin)
@@ -183,7 +183,7 @@ def prune(
     before = checkpoints.load(start)
     _check_baseline(before, config, 'checkpoint')
     network = before.build()
-    _check_size(network, config)
+    _check_network(network, config)
     check_coupling(network, torch.rand(1, 3, network.multiple, network.multiple))
     known = measures(network.layers, config.height * config.width)
     form, in_ms = config.prune.form, counts_latency(budget)
@@ -234,7 +234,10 @@ def _new_network(config: TrainConfig) -> DepthNetwork:
     return network
 
 
-def _check_size(network: DepthNetwork, config: TrainConfig) -> None:
+def _check_network(network: DepthNetwork, config: TrainConfig) -> None:
+    if 'network' in config.model_fields_set and network.name != config.network:
+        msg = f'expected a start of network {config.network}, as configured, found {network.name}'
+        raise ConfigError(msg)
     if config.height % network.multiple or config.width % network.multiple:
         msg = (
             f'expected height and width in multiples of {network.multiple} for {network.name}, '

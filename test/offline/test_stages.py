@@ -213,6 +213,15 @@ def test_sizes_that_do_not_fit_the_network(runs: Runs, tmp_path: Path) -> None:
         stages.prune(config, runs.data, tmp_path, lambda _: None, start=runs.dense, budget=BUDGET)
 
 
+def test_a_start_of_another_network_than_configured(runs: Runs, tmp_path: Path) -> None:
+    config = CONFIG.model_copy(update={'network': 'mobilenet_subpixel'})
+    told = 'start of network mobilenet_subpixel, as configured, found mobilenet'
+    with pytest.raises(ConfigError, match=told):
+        stages.train(config, runs.data, tmp_path, lambda _: None, start=runs.dense)
+    with pytest.raises(ConfigError, match=told):
+        stages.prune(config, runs.data, tmp_path, lambda _: None, start=runs.dense, budget=BUDGET)
+
+
 def test_compaction_never_replaces_a_run(runs: Runs) -> None:
     before = sorted(runs.pruned.parent.iterdir())
     with pytest.raises(CheckpointError, match='without checkpoints, found some; name another'):
