@@ -79,6 +79,26 @@ def test_a_row_says_what_came_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert not list((tmp_path / 'runs').iterdir())
 
 
+def test_a_row_of_other_widths_with_a_teacher(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'cache'))
+    monkeypatch.setattr(recipe, 'RESULTS', tmp_path / 'results')
+    changes = {'widths.decoder': 0.5, 'teacher': 'benchmarks/compare/dense_mobilenet'}
+    base = {**PLAN['base'], 'widths': recipe.SAME, 'baseline_m': 0.54, 'shares': {}}
+    plan = {'seeds': [3], 'base': base, 'changes': {'half': changes}}
+    (tmp_path / 'tiny.yaml').write_text(yaml.safe_dump(plan))
+    street_to_bag(tmp_path / 'bag', Street(seed=1, frames=2, width=96, height=48))
+    street_to_bag(tmp_path / 'judged', Street(seed=2, frames=2, width=96, height=48))
+    (tmp_path / 'runs' / 'tiny-half-3-start').mkdir(parents=True)
+    run = recipe.planned(tmp_path / 'tiny.yaml')[1]
+    row = recipe._make(run, [tmp_path / 'bag'], [tmp_path / 'judged'], tmp_path / 'runs')
+    whole = MobileNetDepth()
+    assert row['params'] < recipe.spent(whole, TrainConfig(height=32, width=64)).params
+    assert row['changes'] == changes
+    assert not list((tmp_path / 'runs').iterdir())
+
+
 def test_other_decoders_are_what_they_say() -> None:
     torch.manual_seed(0)
     step = torch.tensor([0.0, 1.0]).expand(1, 1, 2, 2)

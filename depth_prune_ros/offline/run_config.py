@@ -179,8 +179,8 @@ def _check_start(config: RunConfig) -> None:
 
 def _check_imagenet(config: RunConfig) -> None:
     train = config.train
-    encoder = issubclass(NETWORKS[train.network], MobileNetDepth)
-    begins = config.start_from is None and train.imagenet and encoder
+    takes_imagenet = issubclass(NETWORKS[train.network], MobileNetDepth)
+    begins = config.start_from is None and train.imagenet and takes_imagenet
     if begins or train.imagenet_weights:
         imagenet_file(train.imagenet_weights)
 
