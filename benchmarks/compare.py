@@ -122,7 +122,7 @@ def _make(
     tuning = TrainConfig.model_validate(seeded | {'steps': steps, 'seed': run.seed + 100})
     checkpoints.save(folder / 'start', small)
     stages.train(
-        tuning, data, folder / 'small', lambda _: None, start=folder / 'start', teacher=dense
+        tuning, data, folder / 'small', lambda _: None, start=folder / 'start', teachers=[dense]
     )
     last = checkpoints.load(folder / 'small')
     network = last.build()

@@ -115,7 +115,7 @@ def _make(run: Run, training: list[Path], validation: list[Path], folder: Path) 
         folder / run.name,
         note,
         start=start,
-        teacher=HERE.parent / teacher if teacher else None,
+        teachers=[HERE.parent / teacher] if teacher else [],
     )
     trained = checkpoints.load(folder / run.name)
     judged = trained.card['metrics']

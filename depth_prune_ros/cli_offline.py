@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 Config = Annotated[Path | None, typer.Option(help='YAML file, see config/; defaults without.')]
 Bags = Annotated[list[Path], typer.Option(help='Bag to learn from; repeat for more.')]
 Val = Annotated[list[Path], typer.Option(help='Bag to be judged on; repeat for more.')]
+Teacher = Annotated[list[Path], typer.Option(help='Checkpoint to distil from; repeat for more.')]
 Out = Annotated[Path, typer.Option(help='Folder of the run; a run in it is gone on with.')]
 Run = Annotated[Path, typer.Argument(help='Folder of a run, or one of its checkpoints.')]
 
@@ -45,7 +46,7 @@ def train(
             'where no --config is given; none: a new network.'
         ),
     ] = None,
-    teacher: Annotated[Path | None, typer.Option(help='Checkpoint to distil from.')] = None,
+    teacher: Teacher = [],  # noqa: B006
 ) -> None:
     """
     Train a depth network, or fine-tune the one of a checkpoint.
@@ -60,10 +61,10 @@ def train(
         config, start = _suit(bags, out), start or Path('shipped')
     start = None if start == Path('none') else start
     with _training(bags, val, config, out) as (settings, data, report):
-        last = stages.train(settings, data, out, report, start=start, teacher=teacher)
+        last = stages.train(settings, data, out, report, start=start, teachers=teacher)
     _say_metrics(last)
     following = ['export', str(out), f'{out}.onnx']
-    if teacher is None and start in (None, Path('shipped')):
+    if not teacher and start in (None, Path('shipped')):
         following = ['prune', str(out), '--budget', 'macs=0.2', '--config', str(config)]
         for option, paths in (('--bags', bags), ('--val', val)):
             following += [part for path in paths for part in (option, str(path))]
@@ -247,8 +248,7 @@ def _say_latency(run: Path) -> None:
     from depth_prune_ros.offline.checkpoint import load
     from depth_prune_ros.offline.latency_stage import Latency
 
-    found = load(run).card['provenance'].get('latency')
-    if found:
+    if found := load(run).card['provenance'].get('latency'):
         latency = Latency(**found)
         say(latency.line())
         latency.check()

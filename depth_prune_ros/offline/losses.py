@@ -252,7 +252,12 @@ def _mean(values: list[Tensor], weights: list[Tensor]) -> Tensor:
     return value / weight.clamp_min(1e-9)
 
 
-def distillation(predictions: list[Tensor], teacher: list[Tensor]) -> Tensor:
-    """Mean |log d - log d_teacher| over all pixels, both views and the two finest scales."""
-    pairs = zip(predictions[:2], teacher[:2], strict=True)
-    return torch.stack([(p.log() - t.log()).abs().mean() for p, t in pairs]).mean()
+def distillation(predictions: list[Tensor], wanted: list[Tensor]) -> Tensor:
+    """
+    Mean |log d - log d_teacher| over all pixels and the two finest scales.
+
+    :param wanted: [N, 2, h, w] left and right disparities, or [N, 1, h, w] left ones alone
+    """
+    pairs = zip(predictions[:2], wanted, strict=True)
+    errors = [(p[:, : w.shape[1]].log() - w.log()).abs().mean() for p, w in pairs]
+    return torch.stack(errors).mean()

@@ -202,7 +202,7 @@ class Pipeline:
         self, folder: Path, config: TrainConfig, data: stages.Data, report: Report
     ) -> None:
         start, teacher = self._folder('compact'), self._folder('train')
-        stages.train(config, data, folder, report, start=start, teacher=teacher)
+        stages.train(config, data, folder, report, start=start, teachers=[teacher])
 
     def _export_inputs(self) -> Inputs:
         runs = {name: run_digest(self._folder(name)) for name in ('finetune', 'train')}

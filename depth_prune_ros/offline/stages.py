@@ -9,7 +9,6 @@ from dataclasses import replace
 from functools import partial
 import hashlib
 import json
-import math
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,8 @@ from depth_prune_ros.core.errors import CheckpointError
 from depth_prune_ros.core.errors import ConfigError
 from depth_prune_ros.offline import checkpoint as checkpoints
 from depth_prune_ros.offline import ranks
+from depth_prune_ros.offline.baseline import check_baseline
+from depth_prune_ros.offline.baseline import refer_to
 from depth_prune_ros.offline.cache import cached_samples
 from depth_prune_ros.offline.cache import CachedSamples
 from depth_prune_ros.offline.checkpoint import Checkpoint
@@ -42,6 +43,8 @@ from depth_prune_ros.offline.origin import check_origin
 from depth_prune_ros.offline.origin import ORIGIN
 from depth_prune_ros.offline.origin import weights_digest
 from depth_prune_ros.offline.progress import Report
+from depth_prune_ros.offline.teachers import Teacher
+from depth_prune_ros.offline.teachers import Teachers
 from depth_prune_ros.offline.train import Trainer
 import torch
 
@@ -132,15 +135,15 @@ def train(
     report: Report,
     *,
     start: Path | None = None,
-    teacher: Path | None = None,
+    teachers: Sequence[Path] = (),
 ) -> Path:
     """
     Train a dense network, or fine-tune the (compact) one of a checkpoint.
 
     :param start: checkpoint to start from; None starts a new network
-    :param teacher: checkpoint whose disparities are distilled into the network
+    :param teachers: checkpoints whose disparities are distilled into the network
     :return: the last checkpoint's folder
-    :raises CheckpointError: out has a run of another start or teacher
+    :raises CheckpointError: out has a run of another start or teachers
     """
     torch.manual_seed(config.seed)
     before = checkpoints.load(start) if start is not None else None
@@ -148,14 +151,12 @@ def train(
     if before is not None:
         refer_to(network, before.card['baseline_m'], config.baseline_m)
     _check_network(network, config)
-    origin = {'start': weights_digest(start), 'teacher': weights_digest(teacher)}
+    teacher_digests = ' '.join(weights_digest(teacher) for teacher in teachers)
+    origin = {'start': weights_digest(start), 'teacher': teacher_digests}
     check_origin(out, origin)
     card = _card(config, data, before, origin)
-    taught = None if teacher is None else checkpoints.load(teacher)
-    if taught is not None:
-        _check_baseline(taught, config, 'teacher')
-    wise = None if taught is None else taught.build()
-    trainer = Trainer(network, data.dataset, config, card=card, teacher=wise)
+    wise = Teachers([_teacher(checkpoints.load(teacher), config) for teacher in teachers])
+    trainer = Trainer(network, data.dataset, config, card=card, teachers=wise)
     trainer.resume(out)
     return trainer.run(out, data.validation, report)
 
@@ -181,7 +182,7 @@ def prune(
     """
     torch.manual_seed(config.seed)
     before = checkpoints.load(start)
-    _check_baseline(before, config, 'checkpoint')
+    check_baseline(before.card, config.baseline_m, 'checkpoint')
     network = before.build()
     _check_network(network, config)
     check_coupling(network, torch.rand(1, 3, network.multiple, network.multiple))
@@ -202,8 +203,8 @@ def prune(
     )
     card = _card(config, data, before, origin)
     card['provenance'] = {**card['provenance'], 'budget': budget}
-    teacher = before.build() if config.losses.distillation > 0 else None
-    trainer = Trainer(network, data.dataset, config, card=card, masks=masks, teacher=teacher)
+    wise = Teachers([_teacher(before, config)] if config.losses.distillation > 0 else [])
+    trainer = Trainer(network, data.dataset, config, card=card, masks=masks, teachers=wise)
     trainer.resume(out)
     last = trainer.run(out, data.validation, report)
     if bench is not None and ranks.rank() == 0:
@@ -234,6 +235,11 @@ def _new_network(config: TrainConfig) -> DepthNetwork:
     return network
 
 
+def _teacher(found: Checkpoint, config: TrainConfig) -> Teacher:
+    check_baseline(found.card, config.baseline_m, 'teacher')
+    return Teacher(found.build(), (found.card['input_height'], found.card['input_width']))
+
+
 def _check_network(network: DepthNetwork, config: TrainConfig) -> None:
     if 'network' in config.model_fields_set and network.name != config.network:
         msg = f'expected a start of network {config.network}, as configured, found {network.name}'
@@ -244,30 +250,6 @@ def _check_network(network: DepthNetwork, config: TrainConfig) -> None:
             f'found {config.height}x{config.width}'
         )
         raise ConfigError(msg)
-
-
-def _check_baseline(found: Checkpoint, config: TrainConfig, what: str) -> None:
-    if found.card['baseline_m'] != config.baseline_m:
-        msg = (
-            f'expected a {what} whose disparities refer to a baseline of {config.baseline_m} m '
-            f'(baseline_m), found {found.card["baseline_m"]} m; configure that'
-        )
-        raise ConfigError(msg)
-
-
-@torch.no_grad()
-def refer_to(network: DepthNetwork, before_m: float, now_m: float) -> None:
-    """
-    Have a network's disparities refer to another baseline, as near as its heads can.
-
-    Disparity is in proportion to the baseline, and far below the sigmoid's end it is
-    exp(logit): the logarithm of the ratio goes into the heads' bias.
-    """
-    if before_m == now_m:
-        return
-    for name, value in network.named_parameters():
-        if name.startswith('decoder.disp') and name.endswith('.bias'):
-            value.add_(math.log(now_m / before_m))
 
 
 def _card(

@@ -32,6 +32,7 @@ from depth_prune_ros.offline.progress import Progress
 from depth_prune_ros.offline.progress import Report
 from depth_prune_ros.offline.schedule import learning_rate
 from depth_prune_ros.offline.schedule import WeightAverage
+from depth_prune_ros.offline.teachers import Teachers
 from depth_prune_ros.offline.validation import preview
 from depth_prune_ros.offline.validation import validate
 from depth_prune_ros.offline.writer import checkpoint_writer
@@ -56,19 +57,19 @@ class Trainer:
         *,
         card: Mapping[str, Any],
         masks: Masks | None = None,
-        teacher: DepthNetwork | None = None,
+        teachers: Teachers | None = None,
     ) -> None:
         """
         Prepare a training.
 
         :param card: what the checkpoints say for the model card
         :param masks: learned jointly with the weights where given
-        :param teacher: its disparities are distilled into the network where given
+        :param teachers: their disparities are distilled into the network
         """
         self.network = network
         ranks.join_norms(network)
         self.masks = masks
-        self._teacher = None if teacher is None else teacher.eval()
+        self._teachers = teachers or Teachers([])
         self._dataset = dataset
         self._config = config
         self._card = dict(card)
@@ -270,10 +271,10 @@ class Trainer:
         self, image: Tensor, predictions: list[Tensor], terms: dict[str, Tensor]
     ) -> Tensor:
         weight = self._config.losses.distillation
-        if self._teacher is None or weight == 0:
+        if not len(self._teachers) or weight == 0:
             return image.new_zeros(())
-        with torch.no_grad(), torch.autocast('cpu', torch.bfloat16, enabled=self.speed.bf16):
-            wanted = self._teacher(image)
+        with torch.autocast('cpu', torch.bfloat16, enabled=self.speed.bf16):
+            wanted = self._teachers.disparities(image, self.step)
         terms['distillation'] = weight * distillation(predictions, wanted)
         return terms['distillation']
 

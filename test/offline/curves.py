@@ -19,6 +19,8 @@ from depth_prune_ros.offline.losses import depth_loss
 from depth_prune_ros.offline.losses import distillation
 from depth_prune_ros.offline.losses import Weights
 from depth_prune_ros.offline.progress import Progress
+from depth_prune_ros.offline.teachers import Teacher
+from depth_prune_ros.offline.teachers import Teachers
 from tiny_networks import checkpoint
 from tiny_networks import narrow
 import torch
@@ -92,13 +94,15 @@ def exact_direction(folder: Path, masks: Mapping[str, Tensor]) -> Tensor:
     floats = {f.name: getattr(drawn, f.name) for f in fields(drawn)}
     floats = {name: x.double() for name, x in floats.items() if x.is_floating_point()}
     batch = replace(drawn, **floats)
-    network, teacher = (checkpoints.load(folder / 'start').build().double() for _ in range(2))
+    start = checkpoints.load(folder / 'start')
+    network, teacher = (start.build().double() for _ in range(2))
     network.gates = {name[5:]: x.double() for name, x in masks.items() if 'mask.' in name}
     predictions = network.train()(batch.image)
     weights = Weights(**CONFIG.losses.model_dump(exclude={'distillation'}))
     total = depth_loss(predictions, batch, weights)['task']
     if masks:
-        wanted = [found.detach() for found in teacher.eval()(batch.image)]
+        size = start.card['input_height'], start.card['input_width']
+        wanted = Teachers([Teacher(teacher, size)]).disparities(batch.image, 0)
         total = total + CONFIG.losses.distillation * distillation(predictions, wanted)
     total.backward()
     every = torch.cat([x.grad.flatten() for x in network.parameters() if x.grad is not None])

@@ -205,8 +205,15 @@ def test_hints_teach_both_views_and_where_there_are_none_nothing() -> None:
 
 def test_distillation_by_hand() -> None:
     """Mean |ln| over both views of the two finest scales; coarser ones do not count."""
-    teacher = [_constant(0.1, 1, 2, 8 >> s, 8 >> s) for s in range(4)]
-    student = [t * f for t, f in zip(teacher, (2.0, 0.5, 7.0, 7.0), strict=True)]
+    teacher = [_constant(0.1, 1, 2, 8 >> s, 8 >> s) for s in range(2)]
+    student = [_constant(value, 1, 2, 8 >> s, 8 >> s) for s, value in enumerate((0.2, 0.05, 7, 7))]
+    assert float(distillation(student, teacher)) == pytest.approx(math.log(2), rel=1e-5)
+
+
+def test_distillation_of_the_left_view_alone() -> None:
+    views = [[_constant(d, 1, 1, 8 >> s, 8 >> s) for d in (0.2, 0.9)] for s in (0, 1)]
+    student = [torch.cat(both, 1) for both in views]
+    teacher = [_constant(0.1, 1, 1, 8 >> s, 8 >> s) for s in (0, 1)]
     assert float(distillation(student, teacher)) == pytest.approx(math.log(2), rel=1e-5)
 
 

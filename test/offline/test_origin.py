@@ -73,18 +73,19 @@ def _go(stage: str, out: Path, **changes: object) -> Path:
         ('prune', {'form': 'params'}, 'a run of form params, found one of budget'),
         ('prune', {'start': 1}, 'a run of start [0-9a-f]{32}, found one of [0-9a-f]{32}'),
         ('train', {'start': 1}, 'a run of start [0-9a-f]{32}, found one of [0-9a-f]{32}'),
-        ('train', {'teacher': 1}, 'a run of teacher [0-9a-f]{32}, found one of [0-9a-f]{32}'),
-        ('train', {'teacher': None}, 'a run of teacher none, found one of [0-9a-f]{32}'),
+        ('train', {'teachers': [1]}, 'a run of teacher [0-9a-f]{32}, found one of [0-9a-f]{32}'),
+        ('train', {'teachers': []}, 'a run of teacher none, found one of [0-9a-f]{32}'),
     ],
 )
 def test_another_beginning_is_refused(
     stage: str, change: dict[str, object], message: str, starts: tuple[Path, Path], tmp_path: Path
 ) -> None:
     first: dict[str, object] = {'start': starts[0]}
-    first |= {'teacher': starts[0]} if stage == 'train' else {}
+    first |= {'teachers': [starts[0]]} if stage == 'train' else {}
     last = _go(stage, tmp_path, **first)
     before = (last / 'weights.safetensors').read_bytes()
-    other = {key: starts[1] if value == 1 else value for key, value in change.items()}
+    second = {'1': starts[1], '[1]': [starts[1]]}
+    other = {key: second.get(str(value), value) for key, value in change.items()}
     with pytest.raises(CheckpointError, match=f'expected {message}; name another --out') as caught:
         _go(stage, tmp_path, steps=3, **{**first, **other})
     assert '\n' not in str(caught.value)

@@ -13,6 +13,7 @@ from depth_prune_ros.core.camera import Intrinsics
 from depth_prune_ros.core.errors import ConfigError
 from depth_prune_ros.offline import checkpoint as checkpoints
 from depth_prune_ros.offline import stages
+from depth_prune_ros.offline.baseline import refer_to
 from depth_prune_ros.offline.checkpoint import SHIPPED
 from depth_prune_ros.offline.config import AugmentConfig
 from depth_prune_ros.offline.config import TrainConfig
@@ -146,7 +147,7 @@ def test_a_network_is_brought_to_another_baseline() -> None:
                 if name.endswith('.bias'):
                     value.sub_(4.0)
         before = network(image)
-        stages.refer_to(network, 0.5, 0.1)
+        refer_to(network, 0.5, 0.1)
         ratios = [
             float((now / old).median()) for now, old in zip(network(image), before, strict=True)
         ]
@@ -161,7 +162,7 @@ def test_a_teacher_of_another_baseline_is_refused(tmp_path: Path) -> None:
     config = TrainConfig(height=32, width=64, steps=1, batch=1, baseline_m=0.54)
     data = stages.Data(dataset, {})
     with pytest.raises(ConfigError, match=r'expected a teacher .* 0.54 m .*, found 0.5 m'):
-        stages.train(config, data, tmp_path / 'out', lambda _: None, start=run, teacher=run)
+        stages.train(config, data, tmp_path / 'out', lambda _: None, start=run, teachers=[run])
     with pytest.raises(ConfigError, match=r'expected a checkpoint .* 0.54 m .*, found 0.5 m'):
         stages.prune(config, data, tmp_path / 'out', lambda _: None, start=run, budget='macs=0.5')
 

@@ -162,7 +162,7 @@ def test_fine_tuning_keeps_the_widths(runs: Runs, tmp_path: Path) -> None:
     config = CONFIG.model_copy(update={'steps': 1})
     seen: list[Progress] = []
     tuned = stages.train(
-        config, runs.data, tmp_path, seen.append, start=runs.small, teacher=runs.dense
+        config, runs.data, tmp_path, seen.append, start=runs.small, teachers=[runs.dense]
     )
     small = checkpoints.load(runs.small)
     assert checkpoints.load(tuned).widths == small.widths

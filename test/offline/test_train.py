@@ -24,6 +24,8 @@ from depth_prune_ros.offline.networks.catalogue import build
 from depth_prune_ros.offline.progress import Progress
 from depth_prune_ros.offline.samples import load_samples
 from depth_prune_ros.offline.schedule import learning_rate
+from depth_prune_ros.offline.teachers import Teacher
+from depth_prune_ros.offline.teachers import Teachers
 from depth_prune_ros.offline.train import Trainer
 from depth_prune_ros.offline.validation import validate
 import numpy as np
@@ -83,7 +85,9 @@ def _constant_network(disparity: float) -> DepthNetwork:
 
 def _train(config: TrainConfig, out: Path, teacher: DepthNetwork | None = None) -> list[Progress]:
     seen: list[Progress] = []
-    trainer = Trainer(_network(), _dataset(), config, card={'baseline_m': 0.5}, teacher=teacher)
+    teachers = Teachers([] if teacher is None else [Teacher(teacher)])
+    card = {'baseline_m': 0.5}
+    trainer = Trainer(_network(), _dataset(), config, card=card, teachers=teachers)
     trainer.resume(out)
     trainer.run(out, {}, seen.append)
     return seen
