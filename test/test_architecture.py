@@ -50,7 +50,7 @@ def test_tests_stay_small() -> None:
     ('file', 'source', 'fault'),
     [
         ('core/a.py', 'import onnxruntime', 'core/a.py:1: core imports onnxruntime'),
-        ('core/engine.py', 'import onnxruntime', ''),
+        ('core/session.py', 'import onnxruntime', ''),
         ('core/a.py', 'def f():\n    import torch', 'core/a.py:2: core imports torch'),
         ('core/a.py', 'from depth_prune_ros.bags import b', 'core imports depth_prune_ros.bags.b'),
         ('bags/a.py', 'from depth_prune_ros.core.card import X\nimport rosbags', ''),

@@ -26,6 +26,8 @@ class ModelCard:
     :param baseline_m: stereo baseline the disparity refers to, metres
     :param fx_over_width: focal length over width of the training camera; used only where the
         camera at hand is unknown
+    :param size_multiple: the file takes images whose sides are multiples of it, too, and means
+        fractions of input_width; 0: no other size than its own
     :param widths: filters of every group
     :param provenance: frames trained on, licence, configuration
     :param parity: largest differences measured (masked against compact, torch against ONNX)
@@ -40,6 +42,7 @@ class ModelCard:
     fx_over_width: float
     parameters: int
     macs: int
+    size_multiple: int = 0
     widths: dict[str, int] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
     parity: dict[str, float] = field(default_factory=dict)
@@ -81,6 +84,8 @@ class ModelCard:
         return cls(**_checked(values))
 
 
+# keys that files of version 0.1 do not have
+_LATER = ('size_multiple',)
 _TYPES: dict[str, type | tuple[type, ...]] = {
     'str': str,
     'int': int,
@@ -94,6 +99,8 @@ def _checked(values: dict[str, Any]) -> dict[str, Any]:
     """Keep the known keys, each of its declared type."""
     known: dict[str, Any] = {}
     for item in fields(ModelCard):
+        if item.name in _LATER and item.name not in values:
+            continue
         if item.name not in values:
             msg = f'expected key {item.name!r} in the model card, found none'
             raise ModelError(msg)

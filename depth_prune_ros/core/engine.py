@@ -1,4 +1,4 @@
-"""Run a model file: a camera image in, disparity or metric depth out (onnxruntime)."""
+"""Run a model file: a camera image in, disparity or metric depth out."""
 
 from __future__ import annotations
 
@@ -6,39 +6,28 @@ from collections.abc import Mapping
 import hashlib
 import math
 from pathlib import Path
-import time
+from threading import Lock
+from typing import Any
 
 from depth_prune_ros.core.camera import depth_from_disparity
 from depth_prune_ros.core.card import DISPARITY_MEANING
 from depth_prune_ros.core.card import METADATA_KEY
 from depth_prune_ros.core.card import ModelCard
-from depth_prune_ros.core.errors import ConfigError
 from depth_prune_ros.core.errors import ModelError
+from depth_prune_ros.core.fit import matching_size
 from depth_prune_ros.core.images import resize_image
+from depth_prune_ros.core.session import HEIGHT
+from depth_prune_ros.core.session import Sessions
+from depth_prune_ros.core.session import Size
+from depth_prune_ros.core.session import WIDTH
 import numpy as np
 from numpy.typing import NDArray
-import onnxruntime as ort
 
 Float = NDArray[np.float32]
 Bytes = NDArray[np.uint8]
 
-# By the name the node's parameter has; also the order in which `auto` tries what is there.
-PROVIDERS = {
-    'tensorrt': 'TensorrtExecutionProvider',
-    'cuda': 'CUDAExecutionProvider',
-    'openvino': 'OpenVINOExecutionProvider',
-    'cpu': 'CPUExecutionProvider',
-}
-AUTO = 'auto'
-
-# With ENABLE_ALL onnxruntime lays channels out in blocks of 8 or 16: faster for round widths,
-# slower for those that pruning leaves. Which it is for a model is measured when it is loaded.
-_LEVELS = (
-    ort.GraphOptimizationLevel.ORT_ENABLE_ALL,
-    ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED,
-)
-# How long threads wait for the next operator awake. By default they stay awake long after a run.
-_SPIN_KEY, _SPIN_US = 'session.intra_op.spin_duration_us', '1000'
+# Sizes whose sessions are kept: of a camera's images, and of the few others that may come between.
+_KEPT = 4
 
 
 class DepthEngine:
@@ -46,21 +35,26 @@ class DepthEngine:
 
     def __init__(
         self,
-        session: ort.InferenceSession,
+        sessions: Sessions,
+        session: Any,
         card: ModelCard,
         sha256: str,
         left_out: Mapping[str, str],
     ) -> None:
         """
-        Wrap a verified session; use :meth:`load`.
+        Wrap verified sessions; use :meth:`load`.
 
+        :param sessions: makes those for other sizes
+        :param session: for the card's size
         :param left_out: the providers that auto tried in vain, and why each does not work
         """
-        self._session = session
         self.card = card
         self.sha256 = sha256
         self.left_out = left_out
         self.provider: str = session.get_providers()[0]
+        self._sessions = sessions
+        self._by_size: dict[Size, Any] = {(card.input_width, card.input_height): session}
+        self._making = Lock()
         self._input: str = session.get_inputs()[0].name
 
     @classmethod
@@ -92,36 +86,54 @@ class DepthEngine:
         if sha256 and digest != sha256.lower():
             msg = f'{path}: expected sha256 {sha256.lower()}, found {digest}; fetch the file again'
             raise ModelError(msg)
+        sessions = Sessions(model, threads, repeatable)
         try:
-            session, left_out = _first_session(model, threads, provider)
-            card = _card_of(session)
+            unsized = sessions.unsized()
+            card = _card_of(unsized)
             _check_meaning(card)
-            _check_signature(session, card)
+            _check_signature(unsized, card)
+            session, left_out = sessions.first((card.input_width, card.input_height), provider)
         except ModelError as error:
             msg = f'{path}: {error}'
             raise ModelError(msg) from error
-        if session.get_providers()[0] == PROVIDERS['cpu'] and not repeatable:
-            session = _faster(session, _session(model, threads, _LEVELS[1]))
-        return cls(session, card, digest, left_out)
+        return cls(sessions, session, card, digest, left_out)
 
-    def disparity(self, image: Bytes) -> Float:
+    def size_for(self, width: int, height: int, fx_over_width: float | None = None) -> Size:
+        """
+        Return the width and height at which the network should see a camera's image.
+
+        :param width: of the camera's image
+        :param height: of the camera's image
+        :param fx_over_width: focal length over width of the camera; None uses the card's
+        """
+        scale = self.card.fx_over_width if fx_over_width is None else fx_over_width
+        return matching_size(self.card, width, height, scale)
+
+    def disparity(self, image: Bytes, fx_over_width: float | None = None) -> Float:
         """
         Predict the left disparity.
 
-        :param image: uint8 [H, W, 3] RGB, any size; it is resized to the network's
-        :return: float32 [input_height, input_width], fractions of the image width
+        :param image: uint8 [H, W, 3] RGB, any size; it is resized to :meth:`size_for` it
+        :param fx_over_width: focal length over width of the camera; None uses the card's
+        :return: float32 [h, w] of that size, fractions of the image width
         """
-        return self.run(resize_image(image, self.card.input_width, self.card.input_height))
+        width, height = self.size_for(image.shape[1], image.shape[0], fx_over_width)
+        return self.run(resize_image(image, width, height))
 
     def run(self, fitted: Bytes) -> Float:
         """
         Run the network alone.
 
-        :param fitted: uint8 [input_height, input_width, 3] RGB
-        :return: float32 [input_height, input_width], fractions of the image width
+        :param fitted: uint8 [H, W, 3] RGB of the card's size, or with sides in multiples of
+            card.size_multiple; the first of a size takes longer
+        :return: float32 [H, W], fractions of the image width
+        :raises ModelError: the network does not run at this size
         """
-        output: Float = self._session.run(None, {self._input: fitted[None]})[0][0]
-        return output
+        size = fitted.shape[1], fitted.shape[0]
+        session = self._by_size.get(size) or self._make(size)
+        output: Float = session.run(None, {self._input: fitted[None]})[0][0]
+        own = self.card.input_width
+        return output if size[0] == own else output * np.float32(own / size[0])
 
     def infer(self, image: Bytes, fx_over_width: float | None = None) -> Float:
         """
@@ -129,10 +141,26 @@ class DepthEngine:
 
         :param image: uint8 [H, W, 3] RGB, any size
         :param fx_over_width: focal length over width of the camera; None uses the card's
-        :return: float32 [input_height, input_width] metres, NaN where invalid
+        :return: float32 [h, w] metres, of the size of :meth:`size_for`; NaN where invalid
         """
         scale = self.card.fx_over_width if fx_over_width is None else fx_over_width
-        return depth_from_disparity(self.disparity(image), self.card.baseline_m, scale)
+        disparity = self.disparity(image, scale)
+        return depth_from_disparity(disparity, self.card.baseline_m, scale)
+
+    def _make(self, size: Size) -> Any:
+        """Make the session for a size, and forget the one that was made first of many."""
+        step = self.card.size_multiple
+        own = self.card.input_width, self.card.input_height
+        if not step or any(side < step or side % step for side in size):
+            other = f' or multiples of {step}' if step else ''
+            msg = f'expected an image of {own[0]}x{own[1]}{other}, found {size[0]}x{size[1]}'
+            raise ModelError(msg)
+        with self._making:
+            if size not in self._by_size:
+                made = self._sessions.of_size(size, self.provider)
+                kept = [old for old in self._by_size if old != own][-_KEPT + 1 :]
+                self._by_size = {old: self._by_size[old] for old in (own, *kept)} | {size: made}
+            return self._by_size[size]
 
 
 def sha256_of(path: Path) -> str:
@@ -144,84 +172,6 @@ def sha256_of(path: Path) -> str:
     return hashlib.sha256(_read(path)).hexdigest()
 
 
-def _first_session(
-    model: bytes, threads: int, provider: str
-) -> tuple[ort.InferenceSession, dict[str, str]]:
-    """
-    Make a session of the provider asked for, or of the first that works where it is auto.
-
-    :return: the session, and why each provider tried before does not work
-    """
-    available = [name for name, full in PROVIDERS.items() if full in ort.get_available_providers()]
-    if provider != AUTO and provider not in available:
-        msg = (
-            f'provider: expected one that this onnxruntime has ({", ".join(available)}), found '
-            f'{provider}; install the onnxruntime package that has it, or take another'
-        )
-        raise ConfigError(msg)
-    left_out: dict[str, str] = {}
-    for name in available if provider == AUTO else [provider]:
-        try:
-            session = _session(model, threads, _LEVELS[0], PROVIDERS[name])
-        except ConfigError as error:
-            left_out[name] = str(error)
-            continue
-        # Without a provider's libraries onnxruntime leaves it out, with a log line alone.
-        if session.get_providers()[0] == PROVIDERS[name]:
-            return session, left_out
-        left_out[name] = 'onnxruntime leaves it out, see the log above'
-    found = '; '.join(f'{name}: {reason}' for name, reason in left_out.items())
-    msg = f'provider: expected {provider} to start, found {found}'
-    raise ConfigError(msg)
-
-
-def _session(
-    model: bytes,
-    threads: int,
-    level: ort.GraphOptimizationLevel,
-    provider: str = PROVIDERS['cpu'],
-) -> ort.InferenceSession:
-    """
-    Make a session.
-
-    :raises ModelError: the cpu does not run the model either
-    :raises ConfigError: the provider does not work; the reason alone
-    """
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 3
-    options.graph_optimization_level = level
-    options.add_session_config_entry(_SPIN_KEY, _SPIN_US)
-    providers = list(dict.fromkeys([provider, PROVIDERS['cpu']]))
-    try:
-        return ort.InferenceSession(
-            model, sess_options=options, providers=providers, enable_fallback=0
-        )
-    except Exception as error:  # onnxruntime's errors share no public base
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
-        if provider != PROVIDERS['cpu']:
-            _session(model, threads, level)
-            raise ConfigError(reason) from error
-        msg = f'expected an ONNX model, found: {reason}'
-        raise ModelError(msg) from error
-
-
-def _faster(first: ort.InferenceSession, second: ort.InferenceSession) -> ort.InferenceSession:
-    return second if _seconds(second) < _seconds(first) else first
-
-
-def _seconds(session: ort.InferenceSession) -> float:
-    """Return the shortest of a few inferences, after one that warms up."""
-    image = session.get_inputs()[0]
-    blank = {image.name: np.zeros(image.shape, np.uint8)}
-    found = []
-    for _ in range(5):
-        start = time.perf_counter()
-        session.run(None, blank)
-        found.append(time.perf_counter() - start)
-    return min(found[1:])
-
-
 def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
@@ -230,7 +180,7 @@ def _read(path: Path) -> bytes:
         raise ModelError(msg) from error
 
 
-def _card_of(session: ort.InferenceSession) -> ModelCard:
+def _card_of(session: Any) -> ModelCard:
     text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
     if text is None:
         msg = (
@@ -254,12 +204,18 @@ def _check_meaning(card: ModelCard) -> None:
             raise ModelError(msg)
 
 
-def _check_signature(session: ort.InferenceSession, card: ModelCard) -> None:
+def _check_signature(session: Any, card: ModelCard) -> None:
     """Compare the graph's input and output with the card."""
-    height, width = card.input_height, card.input_width
+    sides: list[Any] = [card.input_height, card.input_width]
+    step = card.size_multiple
+    if step and (step < 0 or any(side % step for side in sides)):
+        msg = f'expected sides in multiples of size_multiple {step} in the card, found {sides}'
+        raise ModelError(msg)
+    if step:
+        sides = [HEIGHT, WIDTH]
     expected = (
-        ('input', session.get_inputs(), 'tensor(uint8)', [1, height, width, 3]),
-        ('output', session.get_outputs(), 'tensor(float)', [1, height, width]),
+        ('input', session.get_inputs(), 'tensor(uint8)', [1, *sides, 3]),
+        ('output', session.get_outputs(), 'tensor(float)', [1, *sides]),
     )
     for role, found, kind, shape in expected:
         if len(found) != 1 or found[0].type != kind or list(found[0].shape) != shape:

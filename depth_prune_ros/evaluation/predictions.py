@@ -88,12 +88,13 @@ def model_predictor(engine: DepthEngine, rules: Protocol, name: str = '') -> Pre
 
     def predict(frame: Frame) -> Prediction:
         if not warm:
-            engine.disparity(frame.left)
+            engine.disparity(frame.left, frame.camera.fx_over_width)
             warm.append(True)
         start = time.perf_counter()
-        disparity = engine.disparity(frame.left)
+        scale = frame.camera.fx_over_width
+        disparity = engine.disparity(frame.left, scale)
         if rules.flip:
-            mirrored = engine.disparity(np.ascontiguousarray(frame.left[:, ::-1]))
+            mirrored = engine.disparity(np.ascontiguousarray(frame.left[:, ::-1]), scale)
             disparity = flip_post_process(disparity, mirrored)
         latency_ms = (time.perf_counter() - start) * 1000
         return Prediction(disparity, engine.card.baseline_m, latency_ms)

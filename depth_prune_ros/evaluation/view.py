@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 import cv2
 from depth_prune_ros.bags.frames import Frame
-from depth_prune_ros.core.camera import depth_from_disparity
 from depth_prune_ros.core.camera import depth_to_points
 from depth_prune_ros.core.camera import Intrinsics
 from depth_prune_ros.core.errors import ConfigError
@@ -54,9 +53,7 @@ def view_frames(
     """
     done = 0
     for done, frame in enumerate(frames, start=1):
-        disparity = engine.disparity(frame.left)
-        scale = frame.camera.fx_over_width
-        depth = depth_from_disparity(disparity, engine.card.baseline_m, scale)
+        depth = engine.infer(frame.left, frame.camera.fx_over_width)
         for watcher in watchers:
             watcher(frame, depth)
         if progress is not None:

@@ -93,6 +93,7 @@ def make_card(checkpoint: Checkpoint, network: DepthNetwork, name: str) -> Model
         fx_over_width=about['fx_over_width'],
         parameters=int(counted.params),
         macs=int(counted.macs),
+        size_multiple=network.multiple,
         widths=checkpoint.widths,
         provenance=about.get('provenance', {}),
         parity=about.get('parity', {}),
@@ -127,12 +128,13 @@ def _difference(network: DepthNetwork, path: Path) -> float:
     """Return the largest relative difference between torch and core.engine on random images."""
     engine = DepthEngine.load(path)
     rng = np.random.default_rng(0)
-    shape = (engine.card.input_height, engine.card.input_width, 3)
+    card = engine.card
+    own, step = (card.input_height, card.input_width), card.size_multiple
     worst = 0.0
-    for _ in range(3):
-        image = rng.integers(0, 256, shape, dtype=np.uint8)
+    for size in (own, (own[0] + step, own[1] + 2 * step)):
+        image = rng.integers(0, 256, (*size, 3), dtype=np.uint8)
         with torch.no_grad():
             wanted = network(torch.from_numpy(image).permute(2, 0, 1)[None] / 255)
-        wanted = wanted[0][0, 0].numpy()
-        worst = max(worst, float((np.abs(engine.disparity(image) - wanted) / wanted).max()))
+        wanted = wanted[0][0, 0].numpy() * (own[1] / size[1])
+        worst = max(worst, float((np.abs(engine.run(image) - wanted) / wanted).max()))
     return worst

@@ -46,7 +46,8 @@ def place(camera: Calibration, network: tuple[int, int], fit: str, output_size: 
 
     :param camera: of the image
     :param network: width and height of the network's image
-    :param fit: stretch shows all of the image; crop its centre, in the network's aspect ratio
+    :param fit: match and stretch show all of the image; crop its centre, in the network's aspect
+        ratio
     :param output_size: network publishes the network's image; input the camera's, pixel by pixel
     """
     width, height = network
@@ -58,6 +59,13 @@ def place(camera: Calibration, network: tuple[int, int], fit: str, output_size: 
     if output_size == 'input':
         return Placement(part, scale, camera, part)
     return Placement(part, scale, seen.resized(width, height), Window(0, 0, width, height))
+
+
+def network_size(camera: Calibration, engine: DepthEngine, fit: str) -> tuple[int, int]:
+    """Return width and height of the network's image: its own, or what matches the camera."""
+    if fit == 'match':
+        return engine.size_for(camera.width, camera.height, camera.intrinsics.fx_over_width)
+    return engine.card.input_width, engine.card.input_height
 
 
 class DepthFrame:
@@ -72,8 +80,8 @@ class DepthFrame:
         :param image: uint8 [H, W, 3] RGB, rectified
         :param camera: the image's
         """
-        size = (engine.card.input_width, engine.card.input_height)
-        self.placement = place(camera, size, settings.fit, settings.output_size)
+        self._size = network_size(camera, engine, settings.fit)
+        self.placement = place(camera, self._size, settings.fit, settings.output_size)
         self.inference_s = 0.0
         self._image = image
         self._engine = engine
@@ -106,5 +114,4 @@ class DepthFrame:
     def _fitted(self) -> Bytes:
         """Resize what the network sees: once, without another copy."""
         seen = self._image[self.placement.part.slices]
-        card = self._engine.card
-        return resize_image(seen, card.input_width, card.input_height)
+        return resize_image(seen, *self._size)

@@ -12,9 +12,9 @@ from dataclasses import fields
 from enum import Enum
 from typing import Any
 
-from depth_prune_ros.core.engine import AUTO
-from depth_prune_ros.core.engine import PROVIDERS
 from depth_prune_ros.core.errors import ConfigError
+from depth_prune_ros.core.session import AUTO
+from depth_prune_ros.core.session import PROVIDERS
 from rcl_interfaces.msg import FloatingPointRange
 from rcl_interfaces.msg import IntegerRange
 from rcl_interfaces.msg import ParameterDescriptor
@@ -70,9 +70,10 @@ class DepthParameters:
         When.NEVER,
     )
     fit: str = _parameter(
-        'stretch',
-        'How the image becomes the size of the network: stretch all of it, or crop its centre.',
-        ('stretch', 'crop'),
+        'match',
+        "How the network sees the image: match its proportions and the training camera's focal "
+        'length, stretch it to the size of training, or crop its centre to that.',
+        ('match', 'stretch', 'crop'),
     )
     rectify: bool = _parameter(
         False, 'Take the lens distortion that camera_info says out of the image first.'

@@ -192,11 +192,13 @@ class Processor:
         """Warn where what the network sees has other proportions than what it learned from."""
         card = self._engine.card
         stretch = card.input_width * camera.height / (card.input_height * camera.width)
-        if settings.fit == 'stretch' and not 1 / STRETCHABLE < stretch < STRETCHABLE:
+        matched = settings.fit == 'match' and card.size_multiple
+        stretched = settings.fit != 'crop' and not matched
+        if stretched and not 1 / STRETCHABLE < stretch < STRETCHABLE:
             text = (
                 f"the image of {camera.width}x{camera.height} is stretched to the network's "
                 f'{card.input_width}x{card.input_height}: unless it was trained on such images, '
-                'depth is far off; set fit to crop'
+                f'depth is far off; set fit to {"match" if card.size_multiple else "crop"}'
             )
             self._say('fit', text)
 

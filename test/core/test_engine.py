@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 from typing import ClassVar
 
+from depth_prune_ros.core.card import ModelCard
 from depth_prune_ros.core.engine import DepthEngine
-from depth_prune_ros.core.engine import PROVIDERS
 from depth_prune_ros.core.engine import sha256_of
 from depth_prune_ros.core.errors import ConfigError
 from depth_prune_ros.core.errors import ModelError
+from depth_prune_ros.core.session import PROVIDERS
 import numpy as np
 import onnxruntime as ort
 import pytest
@@ -31,6 +32,7 @@ from tiny_model import write_tiny_model
         ({'colour': 'bgr'}, "expected colour 'rgb' in the card, found 'bgr'"),
         ({'disparity': 'metres'}, "in the card, found 'metres'"),
         ({'input_width': WIDTH + 32}, r'expected one input tensor\(uint8\) \[1, 32, 96, 3\]'),
+        ({'size_multiple': 24}, r'in multiples of size_multiple 24 in the card, found \[32, 64\]'),
     ],
 )
 def test_a_card_that_lies_is_refused(tmp_path: Path, lie: dict[str, Any], reason: str) -> None:
@@ -101,9 +103,9 @@ def test_auto_goes_on_to_the_next_provider_and_keeps_the_reasons(
     assert list(engine.left_out) == ['tensorrt', 'cuda', 'openvino']
     assert engine.left_out['cuda'] == 'CUDA failure 35: CUDA driver version is insufficient'
     assert engine.left_out['openvino'].startswith('onnxruntime leaves it out')
-    # The cpu once more: the model is sound, so it is CUDA's failure.
+    # The cpu first: the model is sound, so it is CUDA's failure.
     assert elsewhere.tried == [
-        *(PROVIDERS[name] for name in ('tensorrt', 'cuda', 'cpu', 'openvino', 'cpu')),
+        *(PROVIDERS[name] for name in ('cpu', 'tensorrt', 'cuda', 'openvino', 'cpu')),
     ]
 
 
@@ -114,7 +116,7 @@ def test_auto_ends_with_the_first_provider_that_works(
     engine = DepthEngine.load(write_tiny_model(tmp_path / 'm.onnx'), provider='auto')
     assert engine.provider == PROVIDERS['cuda']
     assert list(engine.left_out) == ['tensorrt']
-    assert elsewhere.tried == [PROVIDERS['tensorrt'], PROVIDERS['cuda']]
+    assert elsewhere.tried == [PROVIDERS[name] for name in ('cpu', 'tensorrt', 'cuda')]
 
 
 @pytest.mark.parametrize(
@@ -163,5 +165,49 @@ def test_the_digest_is_of_the_bytes_that_run(
 def test_threads_sleep_between_two_images(tmp_path: Path, repeatable: bool) -> None:
     """The default takes a whole core, 94 of 100 ms at 10 images a second."""
     engine = DepthEngine.load(write_tiny_model(tmp_path / 'tiny.onnx'), repeatable=repeatable)
-    options = engine._session.get_session_options()
+    options = engine._by_size[WIDTH, HEIGHT].get_session_options()
     assert options.get_session_config_entry('session.intra_op.spin_duration_us') == '1000'
+
+
+ANY_SIZE = replace(CARD, size_multiple=8)
+
+
+def test_an_image_of_other_proportions_is_not_stretched(tmp_path: Path) -> None:
+    """A camera of half the width, the same lens: half the network's image, the same depth."""
+    engine = DepthEngine.load(write_tiny_model(tmp_path / 'm.onnx', ANY_SIZE))
+    image = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
+    fx = CARD.fx_over_width * WIDTH
+    half = image[:, : WIDTH // 2]
+    depth = engine.infer(half, fx / (WIDTH // 2))
+    assert depth.shape == (HEIGHT, WIDTH // 2)
+    whole = engine.infer(image, fx / WIDTH)
+    np.testing.assert_allclose(depth, whole[:, : WIDTH // 2], rtol=1e-5)
+
+
+def test_a_file_of_one_size_stretches(tmp_path: Path) -> None:
+    engine = DepthEngine.load(write_tiny_model(tmp_path / 'm.onnx'))
+    assert engine.infer(np.zeros((HEIGHT, WIDTH // 2, 3), np.uint8), 1.0).shape == (HEIGHT, WIDTH)
+
+
+@pytest.mark.parametrize(
+    ('card', 'size', 'expected'),
+    [
+        (CARD, (40, 32), 'expected an image of 64x32, found 40x32'),
+        (ANY_SIZE, (36, 32), 'expected an image of 64x32 or multiples of 8, found 36x32'),
+        (ANY_SIZE, (64, 0), 'multiples of 8, found 64x0'),
+    ],
+)
+def test_a_size_that_the_network_does_not_have_is_an_error(
+    tmp_path: Path, card: ModelCard, size: tuple[int, int], expected: str
+) -> None:
+    engine = DepthEngine.load(write_tiny_model(tmp_path / 'm.onnx', card))
+    with pytest.raises(ModelError, match=expected):
+        engine.run(np.zeros((size[1], size[0], 3), np.uint8))
+
+
+def test_sessions_of_a_few_sizes_are_kept(tmp_path: Path) -> None:
+    engine = DepthEngine.load(write_tiny_model(tmp_path / 'm.onnx', ANY_SIZE))
+    sizes = [(8 * n, 16) for n in range(1, 9)]
+    for width, height in sizes:
+        engine.run(np.zeros((height, width, 3), np.uint8))
+    assert list(engine._by_size) == [(WIDTH, HEIGHT), *sizes[-4:]]

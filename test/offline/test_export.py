@@ -82,6 +82,7 @@ def test_the_card_is_complete(tmp_path: Path) -> None:
         fx_over_width=0.6,
         parameters=sum(p.numel() for p in small.build().parameters()),
         macs=_macs(small),
+        size_multiple=32,
         widths=small.widths,
         provenance={'trained_on': {'yard': 7}, 'licence': 'CC0'},
         parity=parity,

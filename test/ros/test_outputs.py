@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,11 @@ import numpy as np
 from numpy.typing import NDArray
 import pytest
 from tiny_model import BASELINE_M
+from tiny_model import CARD
 from tiny_model import HEIGHT
 from tiny_model import tiny_depth
 from tiny_model import WIDTH
+from tiny_model import write_tiny_model
 
 Live = tuple[NodeProcess, Graph]
 SIDE = 2 * WIDTH  # of a square camera image; the network's is twice as wide as high
@@ -35,7 +38,7 @@ def node(live: Live) -> Iterator[Graph]:
     _, graph = live
     yield graph
     assert not graph.change_parameters(
-        fit='stretch',
+        fit='match',
         rectify=False,
         output_size='network',
         depth_encoding='32FC1',
@@ -134,13 +137,35 @@ def test_a_crop_has_its_own_scale(node: Graph, engine: DepthEngine) -> None:
     )
 
 
+def test_an_image_of_other_proportions_keeps_them(
+    running: Callable[..., Any], tmp_path: Path
+) -> None:
+    model = write_tiny_model(tmp_path / 'm.onnx', replace(CARD, size_multiple=8))
+    image = noise(HEIGHT, HEIGHT)
+    fx = CARD.fx_over_width * WIDTH
+    info = camera_info(HEIGHT, HEIGHT, fx)
+    with running(f'model:={model}') as (process, graph):
+        graph.wait_for(process)
+        answer = graph.ask(image_message(image), info)
+        # a part of what the training camera would see, pixel by pixel
+        expected = tiny_depth(image, CARD.fx_over_width)
+        np.testing.assert_allclose(answer.metres, expected, rtol=1e-4)
+        np.testing.assert_allclose(answer.info.k, info.k)
+        assert 'is stretched' not in process.log
+        assert not graph.change_parameters(fit='stretch')
+        answer = graph.ask(image_message(image), info)
+        assert answer.metres.shape == (HEIGHT, WIDTH)
+        assert "is stretched to the network's 64x32" in process.log
+        assert 'set fit to match' in process.log
+
+
 def test_a_stretched_image_is_warned_of_once(
     running: Callable[..., Any], tiny_model: Path
 ) -> None:
     with running(f'model:={tiny_model}') as (process, graph):
         graph.wait_for(process)
         for fit, width, warnings in (
-            ('stretch', WIDTH * 5 // 4, 0),
+            ('match', WIDTH * 5 // 4, 0),
             ('crop', HEIGHT, 0),
             ('stretch', HEIGHT, 1),
             ('stretch', HEIGHT, 1),

@@ -59,7 +59,7 @@ def test_ranges_and_fixed_parameters_are_kept(node: Node) -> None:
     assert not node.set_parameters([Parameter('points_stride', value=0)])[0].successful
     assert not node.set_parameters([Parameter('autostart', value=False)])[0].successful
     refused = node.set_parameters([Parameter('fit', value='squash')])[0]
-    assert refused.reason == "parameter fit: expected stretch or crop, found 'squash'"
+    assert refused.reason == "parameter fit: expected match or stretch or crop, found 'squash'"
     assert read_parameters(node) == DepthParameters()
 
 

@@ -1,0 +1,48 @@
+"""How large the network's image is for a camera's."""
+
+from __future__ import annotations
+
+from itertools import product
+import math
+
+from depth_prune_ros.core.card import ModelCard
+
+Size = tuple[int, int]
+
+
+def matching_size(card: ModelCard, width: int, height: int, fx_over_width: float) -> Size:
+    """
+    Return the size at which things look as in training: same proportions, same focal length.
+
+    A network knows how large a car is at 20 m in pixels. So the image keeps its proportions, and
+    is as large as gives it the training camera's focal length in pixels; smaller where that would
+    be more pixels than the network's own image has, so that no camera makes it slower.
+
+    :param width: of the camera's image, pixels
+    :param height: of the camera's image, pixels
+    :param fx_over_width: focal length over width of the camera
+    :return: width and height in multiples of card.size_multiple; the network's own where it has
+        no other
+    """
+    own, step = (card.input_width, card.input_height), card.size_multiple
+    if not step:
+        return own
+    wide = card.input_width * card.fx_over_width / fx_over_width
+    high = wide * height / width
+    most = own[0] * own[1]
+    shrink = min(1.0, math.sqrt(most / (wide * high)))
+    wide, high = wide * shrink, high * shrink
+    near = product(_around(wide, step), _around(high, step))
+
+    def off(size: Size) -> float:
+        # a wrong proportion is worse than a wrong scale
+        across, down = math.log(size[0] / wide), math.log(size[1] / high)
+        return abs(across - down) + 0.25 * abs(across + down)
+
+    allowed = [size for size in near if size[0] * size[1] <= most]
+    return min(allowed, key=off, default=own)
+
+
+def _around(side: float, step: int) -> tuple[int, int]:
+    below = max(step, int(side / step) * step)
+    return below, below + step

@@ -1,0 +1,49 @@
+"""The size at which a network sees a camera's image."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from depth_prune_ros.core.fit import matching_size
+import pytest
+from tiny_model import CARD
+
+# as the shipped network: KITTI's camera, 372 px of focal length at 640 columns
+KITTI = replace(
+    CARD, input_width=640, input_height=192, fx_over_width=721.5377 / 1242, size_multiple=32
+)
+
+
+@pytest.mark.parametrize(
+    ('camera', 'fx', 'expected'),
+    [
+        ((1242, 375), 721.5, (640, 192)),
+        ((1224, 370), 707.0, (640, 192)),
+        # a part of the image, as a camera with a smaller sensor: the same scale
+        ((500, 375), 721.5, (256, 192)),
+        ((1242, 187), 721.5, (640, 96)),
+        # twice the focal length shows half as much: half the size
+        ((1242, 375), 2 * 721.5, (320, 96)),
+        # wider lenses: no more pixels than the network's, things look smaller
+        ((640, 480), 457.0, (384, 288)),
+        ((1280, 720), 640.0, (448, 256)),
+        # never below one step
+        ((1242, 375), 40 * 721.5, (64, 32)),
+    ],
+)
+def test_the_size_follows_proportions_and_focal_length(
+    camera: tuple[int, int], fx: float, expected: tuple[int, int]
+) -> None:
+    size = matching_size(KITTI, *camera, fx / camera[0])
+    assert size == expected
+    assert size[0] * size[1] <= 640 * 192
+
+
+def test_a_file_of_one_size_has_no_other() -> None:
+    assert matching_size(replace(KITTI, size_multiple=0), 500, 375, 1.0) == (640, 192)
+
+
+def test_a_network_smaller_than_its_step_keeps_its_own_size() -> None:
+    """No allowed size is found where even one step has more pixels than the network's image."""
+    card = replace(KITTI, input_width=32, input_height=32)
+    assert matching_size(card, 10, 4000, 0.5) == (32, 32)
