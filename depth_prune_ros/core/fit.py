@@ -9,6 +9,9 @@ from depth_prune_ros.core.card import ModelCard
 
 Size = tuple[int, int]
 
+# Things half as large as in training have twice the error; a wide lens is worth its pixels.
+_MOST = 2
+
 
 def matching_size(card: ModelCard, width: int, height: int, fx_over_width: float) -> Size:
     """
@@ -16,7 +19,7 @@ def matching_size(card: ModelCard, width: int, height: int, fx_over_width: float
 
     A network knows how large a car is at 20 m in pixels. So the image keeps its proportions, and
     is as large as gives it the training camera's focal length in pixels; smaller where that would
-    be more pixels than the network's own image has, so that no camera makes it slower.
+    be more than twice as many pixels, and milliseconds, as of the network's own image.
 
     :param width: of the camera's image, pixels
     :param height: of the camera's image, pixels
@@ -29,7 +32,7 @@ def matching_size(card: ModelCard, width: int, height: int, fx_over_width: float
         return own
     wide = card.input_width * card.fx_over_width / fx_over_width
     high = wide * height / width
-    most = own[0] * own[1]
+    most = _MOST * own[0] * own[1]
     shrink = min(1.0, math.sqrt(most / (wide * high)))
     wide, high = wide * shrink, high * shrink
     near = product(_around(wide, step), _around(high, step))

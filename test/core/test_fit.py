@@ -24,9 +24,10 @@ KITTI = replace(
         ((1242, 187), 721.5, (640, 96)),
         # twice the focal length shows half as much: half the size
         ((1242, 375), 2 * 721.5, (320, 96)),
-        # wider lenses: no more pixels than the network's, things look smaller
-        ((640, 480), 457.0, (384, 288)),
-        ((1280, 720), 640.0, (448, 256)),
+        # wider lenses: more pixels, but not more than twice the network's
+        ((640, 480), 457.0, (512, 384)),
+        ((1280, 720), 640.0, (640, 352)),
+        ((1280, 720), 300.0, (640, 352)),
         # never below one step
         ((1242, 375), 40 * 721.5, (64, 32)),
     ],
@@ -36,7 +37,7 @@ def test_the_size_follows_proportions_and_focal_length(
 ) -> None:
     size = matching_size(KITTI, *camera, fx / camera[0])
     assert size == expected
-    assert size[0] * size[1] <= 640 * 192
+    assert size[0] * size[1] <= 2 * 640 * 192
 
 
 def test_a_file_of_one_size_has_no_other() -> None:
