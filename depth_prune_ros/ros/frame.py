@@ -75,13 +75,13 @@ class DepthFrame:
         self, image: Bytes, camera: Calibration, engine: DepthEngine, settings: DepthParameters
     ) -> None:
         """
-        Take an image.
+        Take an image; :attr:`size` is the width and height at which the network sees it.
 
         :param image: uint8 [H, W, 3] RGB, rectified
         :param camera: the image's
         """
-        self._size = network_size(camera, engine, settings.fit)
-        self.placement = place(camera, self._size, settings.fit, settings.output_size)
+        self.size = network_size(camera, engine, settings.fit)
+        self.placement = place(camera, self.size, settings.fit, settings.output_size)
         self.inference_s = 0.0
         self._image = image
         self._engine = engine
@@ -114,4 +114,4 @@ class DepthFrame:
     def _fitted(self) -> Bytes:
         """Resize what the network sees: once, without another copy."""
         seen = self._image[self.placement.part.slices]
-        return resize_image(seen, *self._size)
+        return resize_image(seen, *self.size)

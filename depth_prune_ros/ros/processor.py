@@ -140,6 +140,7 @@ class Processor:
         image, camera = self._rectified(image, self._camera_of(image, known), settings)
         self._check_fit(camera, settings)
         frame = DepthFrame(image, camera, self._engine, settings)
+        self._tell_size(camera, frame)
         self._outputs.publish(frame, arrival.message.header, settings, known is not None)
         total_s = time.perf_counter() - arrival.at_s
         self._statistics.published(Timing(age_s, waited_s, frame.inference_s, total_s))
@@ -201,6 +202,15 @@ class Processor:
                 f'depth is far off; set fit to {"match" if card.size_multiple else "crop"}'
             )
             self._say('fit', text)
+
+    def _tell_size(self, camera: Calibration, frame: DepthFrame) -> None:
+        """Say once of each camera at what size the network sees its images."""
+        text = (
+            f'images of {camera.width}x{camera.height} are seen at {frame.size[0]}x{frame.size[1]}'
+        )
+        if text not in self.said:
+            self.said.add(text)
+            self._log.info(text)
 
     def _say(self, subject: str, text: str) -> None:
         """Warn of a subject once."""

@@ -152,6 +152,7 @@ def test_an_image_of_other_proportions_keeps_them(
         np.testing.assert_allclose(answer.metres, expected, rtol=1e-4)
         np.testing.assert_allclose(answer.info.k, info.k)
         assert 'is stretched' not in process.log
+        assert process.log.count('images of 32x32 are seen at 32x32') == 1
         assert not graph.change_parameters(fit='stretch')
         answer = graph.ask(image_message(image), info)
         assert answer.metres.shape == (HEIGHT, WIDTH)
