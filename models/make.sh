@@ -58,10 +58,17 @@ depth-prune train "$@" --start "$RUNS/small_half" --teacher "$RUNS/dense" \
 depth-prune train "$@" --start "$RUNS/small_soft" --config "$CONFIG/sharpen_small.yaml" \
     --out "$RUNS/small_sharp"
 depth-prune train "$@" --start "$RUNS/small_sharp" --config "$CONFIG/resharpen_small.yaml" \
-    --out "$RUNS/small"
-files small
+    --out "$RUNS/small_sharper"
 
 # depth_tiny: the same widths on a smaller image
 depth-prune train "$@" --start "$RUNS/small_soft" --config "$CONFIG/sharpen_tiny.yaml" \
-    --out "$RUNS/tiny"
+    --out "$RUNS/tiny_sharp"
+
+# each distilled from all of them in turn
+set -- "$@" --teacher "$RUNS/small_sharper" --teacher "$RUNS/small_sharp"
+depth-prune train "$@" --teacher "$RUNS/tiny_sharp" --start "$RUNS/tiny_sharp" \
+    --config "$CONFIG/distil_tiny.yaml" --out "$RUNS/tiny"
 files tiny
+depth-prune train "$@" --teacher "$RUNS/tiny" --start "$RUNS/small_sharper" \
+    --config "$CONFIG/distil_small.yaml" --out "$RUNS/small"
+files small
