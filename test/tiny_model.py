@@ -31,7 +31,7 @@ CARD = ModelCard(
 
 def write_tiny_model(path: Path, card: ModelCard | None = CARD) -> Path:
     """
-    Write the model; where the card has a size_multiple, its image may be of any size.
+    Write the model.
 
     :param path: the file to be made
     :param card: None leaves the card out
@@ -43,12 +43,11 @@ def write_tiny_model(path: Path, card: ModelCard | None = CARD) -> Path:
         helper.make_node('Mul', ['grey', 'slope'], ['scaled']),
         helper.make_node('Add', ['scaled', 'offset'], ['disparity']),
     ]
-    sides = ['height', 'width'] if card is not None and card.size_multiple else [HEIGHT, WIDTH]
     graph = helper.make_graph(
         nodes,
         'tiny',
-        [helper.make_tensor_value_info('image', TensorProto.UINT8, [1, *sides, 3])],
-        [helper.make_tensor_value_info('disparity', TensorProto.FLOAT, [1, *sides])],
+        [helper.make_tensor_value_info('image', TensorProto.UINT8, [1, HEIGHT, WIDTH, 3])],
+        [helper.make_tensor_value_info('disparity', TensorProto.FLOAT, [1, HEIGHT, WIDTH])],
         [
             helper.make_tensor('slope', TensorProto.FLOAT, [], [SLOPE / 255.0]),
             helper.make_tensor('offset', TensorProto.FLOAT, [], [OFFSET]),

@@ -26,8 +26,8 @@ class ModelCard:
     :param baseline_m: stereo baseline the disparity refers to, metres
     :param fx_over_width: focal length over width of the training camera; used only where the
         camera at hand is unknown
-    :param size_multiple: the file takes images whose sides are multiples of it, too, and means
-        fractions of input_width; 0: no other size than its own
+    :param size_multiple: the network runs on images whose sides are multiples of it, too, and then
+        means fractions of input_width; 0: on no other size than its own
     :param widths: filters of every group
     :param provenance: frames trained on, licence, configuration
     :param parity: largest differences measured (masked against compact, torch against ONNX)

@@ -16,10 +16,8 @@ from depth_prune_ros.core.card import ModelCard
 from depth_prune_ros.core.errors import ModelError
 from depth_prune_ros.core.fit import matching_size
 from depth_prune_ros.core.images import resize_image
-from depth_prune_ros.core.session import HEIGHT
 from depth_prune_ros.core.session import Sessions
 from depth_prune_ros.core.session import Size
-from depth_prune_ros.core.session import WIDTH
 import numpy as np
 from numpy.typing import NDArray
 
@@ -88,11 +86,10 @@ class DepthEngine:
             raise ModelError(msg)
         sessions = Sessions(model, threads, repeatable)
         try:
-            unsized = sessions.unsized()
-            card = _card_of(unsized)
+            session, left_out = sessions.first(provider)
+            card = _card_of(session)
             _check_meaning(card)
-            _check_signature(unsized, card)
-            session, left_out = sessions.first((card.input_width, card.input_height), provider)
+            _check_signature(session, card)
         except ModelError as error:
             msg = f'{path}: {error}'
             raise ModelError(msg) from error
@@ -157,7 +154,7 @@ class DepthEngine:
             raise ModelError(msg)
         with self._making:
             if size not in self._by_size:
-                made = self._sessions.of_size(size, self.provider)
+                made = self._sessions.by(self.provider, size)
                 kept = [old for old in self._by_size if old != own][-_KEPT + 1 :]
                 self._by_size = {old: self._by_size[old] for old in (own, *kept)} | {size: made}
             return self._by_size[size]
@@ -211,8 +208,6 @@ def _check_signature(session: Any, card: ModelCard) -> None:
     if step and (step < 0 or any(side % step for side in sides)):
         msg = f'expected sides in multiples of size_multiple {step} in the card, found {sides}'
         raise ModelError(msg)
-    if step:
-        sides = [HEIGHT, WIDTH]
     expected = (
         ('input', session.get_inputs(), 'tensor(uint8)', [1, *sides, 3]),
         ('output', session.get_outputs(), 'tensor(float)', [1, *sides]),

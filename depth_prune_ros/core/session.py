@@ -7,6 +7,7 @@ import time
 
 from depth_prune_ros.core.errors import ConfigError
 from depth_prune_ros.core.errors import ModelError
+from depth_prune_ros.core.sides import with_sides
 import numpy as np
 import onnxruntime as ort
 
@@ -18,8 +19,6 @@ PROVIDERS = {
     'cpu': 'CPUExecutionProvider',
 }
 AUTO = 'auto'
-# What sides that may be of any length are called in a model file.
-HEIGHT, WIDTH = 'height', 'width'
 
 # With ENABLE_ALL onnxruntime lays channels out in blocks of 8 or 16: faster for round widths,
 # slower for those that pruning leaves. Which it is for a model is measured when it is loaded.
@@ -48,30 +47,23 @@ class Sessions:
     threads: int = 0
     repeatable: bool = False
 
-    def unsized(self) -> ort.InferenceSession:
+    def by(self, provider: str, size: Size | None = None) -> ort.InferenceSession:
         """
-        Make a session to look at the model by, not to run it.
+        Make a session of a provider.
 
-        :raises ModelError: the cpu does not run the model
-        """
-        level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-        return self._session((0, 0), level, PROVIDERS['cpu'])
-
-    def of_size(self, size: Size, provider: str) -> ort.InferenceSession:
-        """
-        Make a session for images of a size.
-
-        :param size: width and height
         :param provider: by onnxruntime's name
+        :param size: width and height of the images; None is the model's own
         :raises ConfigError: the provider does not work; the reason alone
+        :raises ModelError: the cpu does not run the model either
         """
-        session = self._session(size, _LEVELS[0], provider)
+        model = self.model if size is None else with_sides(self.model, *size)
+        session = self._session(model, _LEVELS[0], provider)
         if provider != PROVIDERS['cpu'] or self.repeatable:
             return session
-        other = self._session(size, _LEVELS[1], provider)
-        return other if _seconds(other, size) < _seconds(session, size) else session
+        other = self._session(model, _LEVELS[1], provider)
+        return other if _seconds(other) < _seconds(session) else session
 
-    def first(self, size: Size, provider: str) -> tuple[ort.InferenceSession, dict[str, str]]:
+    def first(self, provider: str) -> tuple[ort.InferenceSession, dict[str, str]]:
         """
         Make a session of the provider asked for, or of the first that works where it is auto.
 
@@ -90,7 +82,7 @@ class Sessions:
         left_out: dict[str, str] = {}
         for name in available if provider == AUTO else [provider]:
             try:
-                session = self.of_size(size, PROVIDERS[name])
+                session = self.by(PROVIDERS[name])
             except ConfigError as error:
                 left_out[name] = str(error)
                 continue
@@ -103,32 +95,31 @@ class Sessions:
         raise ConfigError(msg)
 
     def _session(
-        self, size: Size, level: ort.GraphOptimizationLevel, provider: str
+        self, model: bytes, level: ort.GraphOptimizationLevel, provider: str
     ) -> ort.InferenceSession:
         options = ort.SessionOptions()
         options.intra_op_num_threads = self.threads
         options.log_severity_level = 3
         options.graph_optimization_level = level
         options.add_session_config_entry(_SPIN_KEY, _SPIN_US)
-        for side, name in zip(size, (WIDTH, HEIGHT), strict=True):
-            if side:
-                options.add_free_dimension_override_by_name(name, side)
         providers = list(dict.fromkeys([provider, PROVIDERS['cpu']]))
         try:
             return ort.InferenceSession(
-                self.model, sess_options=options, providers=providers, enable_fallback=0
+                model, sess_options=options, providers=providers, enable_fallback=0
             )
         except Exception as error:  # onnxruntime's errors share no public base
             reason = next(iter(str(error).splitlines()), type(error).__name__)
             if provider != PROVIDERS['cpu']:
+                self._session(model, level, PROVIDERS['cpu'])
                 raise ConfigError(reason) from error
             msg = f'expected an ONNX model, found: {reason}'
             raise ModelError(msg) from error
 
 
-def _seconds(session: ort.InferenceSession, size: Size) -> float:
+def _seconds(session: ort.InferenceSession) -> float:
     """Return the shortest of a few inferences, after one that warms up."""
-    blank = {session.get_inputs()[0].name: np.zeros((1, size[1], size[0], 3), np.uint8)}
+    image = session.get_inputs()[0]
+    blank = {image.name: np.zeros(image.shape, np.uint8)}
     found = []
     for _ in range(5):
         start = time.perf_counter()

@@ -8,7 +8,6 @@ from pathlib import Path
 from depth_prune_ros.core.card import METADATA_KEY
 from depth_prune_ros.core.card import ModelCard
 from depth_prune_ros.core.errors import ModelError
-from depth_prune_ros.offline.sides import free_sides
 import onnx
 
 
@@ -16,12 +15,8 @@ def save(model: onnx.ModelProto, card: ModelCard, path: Path) -> None:
     """
     Write a model with its card, and nothing else in its metadata.
 
-    Where the card has a size_multiple, the model's image is of any size.
-
     :raises ModelError: it cannot be written; what was there before stays
     """
-    if card.size_multiple:
-        free_sides(model)
     del model.metadata_props[:]
     onnx.helper.set_model_props(model, {METADATA_KEY: card.to_json()})
     onnx.checker.check_model(model)

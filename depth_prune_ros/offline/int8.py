@@ -24,7 +24,6 @@ import tempfile
 from typing import Any
 
 from depth_prune_ros.core.errors import ModelError
-from depth_prune_ros.offline.sides import fix_sides
 import numpy as np
 from numpy.typing import NDArray
 import onnx
@@ -91,11 +90,8 @@ def calibrate(path: Path, images: Sequence[Bytes], progress: Progress) -> Calibr
     :param progress: called with (done, total) images
     """
     with tempfile.TemporaryDirectory() as folder:
-        fixed, prepared = Path(folder) / 'fixed.onnx', Path(folder) / 'prepared.onnx'
-        source = onnx.load(path)
-        fix_sides(source, *images[0].shape[:2])
-        onnx.save(source, fixed)
-        quant_pre_process(str(fixed), str(prepared), skip_symbolic_shape=True)
+        prepared = Path(folder) / 'prepared.onnx'
+        quant_pre_process(str(path), str(prepared), skip_symbolic_shape=True)
         model = _named(onnx.load(prepared))
         augmented = str(Path(folder) / 'augmented.onnx')
         calibrator = create_calibrator(prepared, _LAYERS + _FOLLOWERS, augmented)

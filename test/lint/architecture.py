@@ -43,7 +43,7 @@ class Layer:
 
 
 LAYERS = {
-    'core': Layer(extras={'session.py': {'onnxruntime'}}),
+    'core': Layer(extras={'session.py': {'onnxruntime'}, 'sides.py': {'google'}}),
     # rosbags and mcap decompress with these, whole data only
     'bags': Layer({'core'}, {'rosbags', 'mcap'}, {'inflate.py': {'lz4', 'zstandard'}}),
     'evaluation': Layer({'core', 'bags'}, extras={'report.py': {'jinja2'}, 'view.py': {'rerun'}}),
