@@ -9,6 +9,7 @@ import sys
 from typing import Annotated
 from typing import TYPE_CHECKING
 
+from depth_prune_ros.cli_average import add_average_command
 from depth_prune_ros.cli_bag import add_bag_commands
 from depth_prune_ros.cli_bag import telling_findings
 from depth_prune_ros.cli_evaluate import add_evaluation_commands
@@ -139,6 +140,7 @@ def _print_demo(done: DemoResult) -> None:
 add_bag_commands(app)
 add_evaluation_commands(app)
 add_offline_commands(app)
+add_average_command(app)
 add_run_command(app)
 add_time_command(app)
 

@@ -21,6 +21,7 @@ COMMANDS = (
     ('train',),
     ('prune',),
     ('compact',),
+    ('average',),
     ('export',),
     ('evaluate',),
     ('merge',),

@@ -38,9 +38,8 @@ def matching_size(card: ModelCard, width: int, height: int, fx_over_width: float
     near = product(_around(wide, step), _around(high, step))
 
     def off(size: Size) -> float:
-        # a wrong proportion is worse than a wrong scale
-        across, down = math.log(size[0] / wide), math.log(size[1] / high)
-        return abs(across - down) + 0.25 * abs(across + down)
+        # nearest side by side: so is the network's own size to its training camera's proportions
+        return abs(math.log(size[0] / wide)) + abs(math.log(size[1] / high))
 
     allowed = [size for size in near if size[0] * size[1] <= most]
     return min(allowed, key=off, default=own)

@@ -26,10 +26,10 @@ KITTI = replace(
         ((1242, 375), 2 * 721.5, (320, 96)),
         # wider lenses: more pixels, but not more than twice the network's
         ((640, 480), 457.0, (512, 384)),
-        ((1280, 720), 640.0, (640, 352)),
-        ((1280, 720), 300.0, (640, 352)),
+        ((1280, 720), 640.0, (640, 384)),
+        ((1280, 720), 300.0, (640, 384)),
         # never below one step
-        ((1242, 375), 40 * 721.5, (64, 32)),
+        ((1242, 375), 40 * 721.5, (32, 32)),
     ],
 )
 def test_the_size_follows_proportions_and_focal_length(
@@ -38,6 +38,13 @@ def test_the_size_follows_proportions_and_focal_length(
     size = matching_size(KITTI, *camera, fx / camera[0])
     assert size == expected
     assert size[0] * size[1] <= 2 * 640 * 192
+
+
+def test_the_training_camera_has_the_networks_own_size() -> None:
+    """Also where multiples have made its proportions others than the camera's, as depth_tiny's."""
+    card = replace(KITTI, input_width=384, input_height=128)
+    assert matching_size(card, 1242, 375, 721.5 / 1242) == (384, 128)
+    assert matching_size(card, 500, 375, 721.5 / 500) == (160, 128)
 
 
 def test_a_file_of_one_size_has_no_other() -> None:
