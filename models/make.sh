@@ -64,11 +64,20 @@ depth-prune train "$@" --start "$RUNS/small_sharp" --config "$CONFIG/resharpen_s
 depth-prune train "$@" --start "$RUNS/small_soft" --config "$CONFIG/sharpen_tiny.yaml" \
     --out "$RUNS/tiny_sharp"
 
-# each distilled from all of them in turn
+# each distilled from all of them in turn, twice; what is shipped is the mean of both rounds
 set -- "$@" --teacher "$RUNS/small_sharper" --teacher "$RUNS/small_sharp"
-depth-prune train "$@" --teacher "$RUNS/tiny_sharp" --start "$RUNS/tiny_sharp" \
-    --config "$CONFIG/distil_tiny.yaml" --out "$RUNS/tiny"
-files tiny
-depth-prune train "$@" --teacher "$RUNS/tiny" --start "$RUNS/small_sharper" \
-    --config "$CONFIG/distil_small.yaml" --out "$RUNS/small"
-files small
+depth-prune train "$@" --start "$RUNS/tiny_sharp" --teacher "$RUNS/tiny_sharp" \
+    --config "$CONFIG/distil_tiny.yaml" --out "$RUNS/tiny_1"
+depth-prune train "$@" --start "$RUNS/small_sharper" --teacher "$RUNS/tiny_1" \
+    --config "$CONFIG/distil_small.yaml" --out "$RUNS/small_1"
+set -- "$@" --teacher "$RUNS/small_1" --teacher "$RUNS/tiny_1"
+depth-prune train "$@" --start "$RUNS/tiny_1" --config "$CONFIG/distil_tiny.yaml" \
+    --out "$RUNS/tiny_2"
+depth-prune train "$@" --start "$RUNS/small_1" --config "$CONFIG/distil_small.yaml" \
+    --out "$RUNS/small_2"
+for name in small tiny; do
+    [ -e "$RUNS/$name" ] || depth-prune average "$RUNS/${name}_1" "$RUNS/${name}_2" \
+        --val "$RUNS/bags/0002" --val "$RUNS/bags/0048" --val "$RUNS/bags/unknown" \
+        --out "$RUNS/$name"
+    files $name
+done
