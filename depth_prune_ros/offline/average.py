@@ -45,7 +45,7 @@ def average(
         raise CheckpointError(msg)
     found = [checkpoints.load(run) for run in runs]
     for run, one in zip(runs, found, strict=True):
-        if _kind(one) != _kind(found[0]):
+        if one.masks or _kind(one) != _kind(found[0]):
             msg = (
                 f'{run}: expected a compact network as that of {runs[0]}: {_say(found[0])}, '
                 f'found {_say(one)}'
@@ -62,7 +62,7 @@ def average(
 
 
 def _kind(one: Checkpoint) -> tuple[Any, ...]:
-    return one.network, one.widths, bool(one.masks), *(one.card[name] for name in _SAME)
+    return one.network, one.widths, *(one.card[name] for name in _SAME)
 
 
 def _say(one: Checkpoint) -> str:

@@ -16,6 +16,7 @@ from depth_prune_ros.offline.validation import validate
 import pytest
 from tiny_networks import checkpoint
 from tiny_networks import narrow
+from tiny_networks import random_masks
 import torch
 
 
@@ -60,6 +61,16 @@ def test_runs_that_differ_are_refused(tmp_path: Path, other: dict[str, Any], rea
     with pytest.raises(CheckpointError, match=reason):
         average(runs, tmp_path / 'mean', [], lambda *_: None)
     assert not (tmp_path / 'mean').exists()
+
+
+def test_runs_with_masks_are_refused(tmp_path: Path) -> None:
+    widths = narrow('mobilenet')
+    masked = checkpoint('mobilenet', widths, masks=random_masks(widths, 0))
+    runs = [tmp_path / 'one', tmp_path / 'other']
+    for run in runs:
+        checkpoints.save(run, masked)
+    with pytest.raises(CheckpointError, match='expected a compact network .* and masks'):
+        average(runs, tmp_path / 'mean', [], lambda *_: None)
 
 
 def test_one_run_has_no_mean_and_no_run_is_replaced(tmp_path: Path) -> None:
