@@ -154,7 +154,7 @@ class DepthEngine:
             raise ModelError(msg)
         with self._making:
             if size not in self._by_size:
-                made = self._sessions.by(self.provider, size)
+                made = self._sessions.resized(self._by_size[own], size)
                 kept = [old for old in self._by_size if old != own][-_KEPT + 1 :]
                 self._by_size = {old: self._by_size[old] for old in (own, *kept)} | {size: made}
             return self._by_size[size]

@@ -47,21 +47,15 @@ class Sessions:
     threads: int = 0
     repeatable: bool = False
 
-    def by(self, provider: str, size: Size | None = None) -> ort.InferenceSession:
+    def resized(self, session: ort.InferenceSession, size: Size) -> ort.InferenceSession:
         """
-        Make a session of a provider.
+        Make a session for images of another size: by the same provider, in the same layout.
 
-        :param provider: by onnxruntime's name
-        :param size: width and height of the images; None is the model's own
-        :raises ConfigError: the provider does not work; the reason alone
-        :raises ModelError: the cpu does not run the model either
+        :param size: width and height
         """
-        model = self.model if size is None else with_sides(self.model, *size)
-        session = self._session(model, _LEVELS[0], provider)
-        if provider != PROVIDERS['cpu'] or self.repeatable:
-            return session
-        other = self._session(model, _LEVELS[1], provider)
-        return other if _seconds(other) < _seconds(session) else session
+        level = session.get_session_options().graph_optimization_level
+        model = with_sides(self.model, *size)
+        return self._session(model, level, session.get_providers()[0])
 
     def first(self, provider: str) -> tuple[ort.InferenceSession, dict[str, str]]:
         """
@@ -82,7 +76,7 @@ class Sessions:
         left_out: dict[str, str] = {}
         for name in available if provider == AUTO else [provider]:
             try:
-                session = self.by(PROVIDERS[name])
+                session = self._by(PROVIDERS[name])
             except ConfigError as error:
                 left_out[name] = str(error)
                 continue
@@ -93,6 +87,13 @@ class Sessions:
         found = '; '.join(f'{name}: {reason}' for name, reason in left_out.items())
         msg = f'provider: expected {provider} to start, found {found}'
         raise ConfigError(msg)
+
+    def _by(self, provider: str) -> ort.InferenceSession:
+        session = self._session(self.model, _LEVELS[0], provider)
+        if provider != PROVIDERS['cpu'] or self.repeatable:
+            return session
+        other = self._session(self.model, _LEVELS[1], provider)
+        return other if _seconds(other) < _seconds(session) else session
 
     def _session(
         self, model: bytes, level: ort.GraphOptimizationLevel, provider: str
