@@ -56,7 +56,8 @@ def main() -> None:
 
 def _predicted(bag: Path, engine: DepthEngine) -> Iterator[tuple[Frame, NDArray[np.float32]]]:
     for frame in read_frames(bag):
-        yield frame, engine.infer(frame.left, frame.camera.fx_over_width)
+        camera = frame.camera
+        yield frame, engine.infer(frame.left, camera.fx_over_width, camera.fy_over_height)
 
 
 def _draw_street(bag: Path, engine: DepthEngine) -> None:

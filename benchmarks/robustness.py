@@ -134,7 +134,7 @@ def _seen(bag: Path, engine: DepthEngine) -> list[Seen]:
     for frame in read_frames(bag):
         if frame.depth is not None:
             camera = frame.camera
-            predicted = engine.disparity(frame.left, camera.fx_over_width)
+            predicted = engine.disparity(frame.left, camera.fx_over_width, camera.fy_over_height)
             fine = resize_disparity(predicted, camera.height, camera.width)
             depth = depth_from_disparity(fine, engine.card.baseline_m, camera.fx_over_width)
             found.append((frame, replace(frame, depth=depth)))

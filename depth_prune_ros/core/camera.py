@@ -81,6 +81,11 @@ class Intrinsics:
         """Focal length as a fraction of the image width: what scales disparity to depth."""
         return self.fx / self.width
 
+    @property
+    def fy_over_height(self) -> float:
+        """Focal length as a fraction of the image height."""
+        return self.fy / self.height
+
     def scaled(self, width: int, height: int) -> Intrinsics:
         """Return the intrinsics of the same image resized to width x height pixels."""
         sx, sy = width / self.width, height / self.height

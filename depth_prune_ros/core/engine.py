@@ -95,27 +95,23 @@ class DepthEngine:
             raise ModelError(msg) from error
         return cls(sessions, session, card, digest, left_out)
 
-    def size_for(self, width: int, height: int, fx_over_width: float | None = None) -> Size:
-        """
-        Return the width and height at which the network should see a camera's image.
-
-        :param width: of the camera's image
-        :param height: of the camera's image
-        :param fx_over_width: focal length over width of the camera; None uses the card's
-        """
-        scale = self.card.fx_over_width if fx_over_width is None else fx_over_width
-        return matching_size(self.card, width, height, scale)
-
-    def disparity(self, image: Bytes, fx_over_width: float | None = None) -> Float:
+    def disparity(
+        self,
+        image: Bytes,
+        fx_over_width: float | None = None,
+        fy_over_height: float | None = None,
+    ) -> Float:
         """
         Predict the left disparity.
 
-        :param image: uint8 [H, W, 3] RGB, any size; it is resized to :meth:`size_for` it
+        :param image: uint8 [H, W, 3] RGB, any size; it is resized to core.fit.matching_size
         :param fx_over_width: focal length over width of the camera; None uses the card's
+        :param fy_over_height: focal length over height; None where pixels are square
         :return: float32 [h, w] of that size, fractions of the image width
         """
-        width, height = self.size_for(image.shape[1], image.shape[0], fx_over_width)
-        return self.run(resize_image(image, width, height))
+        fx = self.card.fx_over_width if fx_over_width is None else fx_over_width
+        fy = fx * image.shape[1] / image.shape[0] if fy_over_height is None else fy_over_height
+        return self.run(resize_image(image, *matching_size(self.card, fx, fy)))
 
     def run(self, fitted: Bytes) -> Float:
         """
@@ -132,16 +128,22 @@ class DepthEngine:
         own = self.card.input_width
         return output if size[0] == own else output * np.float32(own / size[0])
 
-    def infer(self, image: Bytes, fx_over_width: float | None = None) -> Float:
+    def infer(
+        self,
+        image: Bytes,
+        fx_over_width: float | None = None,
+        fy_over_height: float | None = None,
+    ) -> Float:
         """
         Predict metric depth.
 
         :param image: uint8 [H, W, 3] RGB, any size
         :param fx_over_width: focal length over width of the camera; None uses the card's
-        :return: float32 [h, w] metres, of the size of :meth:`size_for`; NaN where invalid
+        :param fy_over_height: focal length over height; None where pixels are square
+        :return: float32 [h, w] metres, of the size of :meth:`disparity`; NaN where invalid
         """
         scale = self.card.fx_over_width if fx_over_width is None else fx_over_width
-        disparity = self.disparity(image, scale)
+        disparity = self.disparity(image, scale, fy_over_height)
         return depth_from_disparity(disparity, self.card.baseline_m, scale)
 
     def _make(self, size: Size) -> Any:

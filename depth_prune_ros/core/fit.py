@@ -13,25 +13,24 @@ Size = tuple[int, int]
 _MOST = 2
 
 
-def matching_size(card: ModelCard, width: int, height: int, fx_over_width: float) -> Size:
+def matching_size(card: ModelCard, fx_over_width: float, fy_over_height: float) -> Size:
     """
     Return the size at which things look as in training: same proportions, same focal length.
 
-    A network knows how large a car is at 20 m in pixels. So the image keeps its proportions, and
-    is as large as gives it the training camera's focal length in pixels; smaller where that would
-    be more than twice as many pixels, and milliseconds, as of the network's own image.
+    A network knows how large a car is at 20 m in pixels. So things keep their proportions, and
+    the image is as large as gives it the training camera's focal length in pixels; smaller where
+    that would be more than twice as many pixels, and milliseconds, as of the network's own image.
 
-    :param width: of the camera's image, pixels
-    :param height: of the camera's image, pixels
     :param fx_over_width: focal length over width of the camera
+    :param fy_over_height: focal length over height; pixels that are not square are made so
     :return: width and height in multiples of card.size_multiple; the network's own where it has
         no other
     """
     own, step = (card.input_width, card.input_height), card.size_multiple
     if not step:
         return own
-    wide = card.input_width * card.fx_over_width / fx_over_width
-    high = wide * height / width
+    focal = card.input_width * card.fx_over_width
+    wide, high = focal / fx_over_width, focal / fy_over_height
     most = _MOST * own[0] * own[1]
     shrink = min(1.0, math.sqrt(most / (wide * high)))
     wide, high = wide * shrink, high * shrink

@@ -87,14 +87,14 @@ def model_predictor(engine: DepthEngine, rules: Protocol, name: str = '') -> Pre
     warm: list[bool] = []
 
     def predict(frame: Frame) -> Prediction:
+        focal = frame.camera.fx_over_width, frame.camera.fy_over_height
         if not warm:
-            engine.disparity(frame.left, frame.camera.fx_over_width)
+            engine.disparity(frame.left, *focal)
             warm.append(True)
         start = time.perf_counter()
-        scale = frame.camera.fx_over_width
-        disparity = engine.disparity(frame.left, scale)
+        disparity = engine.disparity(frame.left, *focal)
         if rules.flip:
-            mirrored = engine.disparity(np.ascontiguousarray(frame.left[:, ::-1]), scale)
+            mirrored = engine.disparity(np.ascontiguousarray(frame.left[:, ::-1]), *focal)
             disparity = flip_post_process(disparity, mirrored)
         latency_ms = (time.perf_counter() - start) * 1000
         return Prediction(disparity, engine.card.baseline_m, latency_ms)

@@ -53,7 +53,8 @@ def view_frames(
     """
     done = 0
     for done, frame in enumerate(frames, start=1):
-        depth = engine.infer(frame.left, frame.camera.fx_over_width)
+        camera = frame.camera
+        depth = engine.infer(frame.left, camera.fx_over_width, camera.fy_over_height)
         for watcher in watchers:
             watcher(frame, depth)
         if progress is not None:

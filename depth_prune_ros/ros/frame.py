@@ -11,6 +11,7 @@ from depth_prune_ros.core.camera import centre_window
 from depth_prune_ros.core.camera import depth_from_disparity
 from depth_prune_ros.core.camera import Window
 from depth_prune_ros.core.engine import DepthEngine
+from depth_prune_ros.core.fit import matching_size
 from depth_prune_ros.core.images import resize_image
 from depth_prune_ros.ros.calibration import Calibration
 from depth_prune_ros.ros.messages import limit_depth
@@ -64,7 +65,8 @@ def place(camera: Calibration, network: tuple[int, int], fit: str, output_size: 
 def network_size(camera: Calibration, engine: DepthEngine, fit: str) -> tuple[int, int]:
     """Return width and height of the network's image: its own, or what matches the camera."""
     if fit == 'match':
-        return engine.size_for(camera.width, camera.height, camera.intrinsics.fx_over_width)
+        seen = camera.intrinsics
+        return matching_size(engine.card, seen.fx_over_width, seen.fy_over_height)
     return engine.card.input_width, engine.card.input_height
 
 

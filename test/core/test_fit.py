@@ -35,23 +35,28 @@ KITTI = replace(
 def test_the_size_follows_proportions_and_focal_length(
     camera: tuple[int, int], fx: float, expected: tuple[int, int]
 ) -> None:
-    size = matching_size(KITTI, *camera, fx / camera[0])
+    size = matching_size(KITTI, fx / camera[0], fx / camera[1])
     assert size == expected
     assert size[0] * size[1] <= 2 * 640 * 192
+
+
+def test_pixels_that_are_not_square_are_made_so() -> None:
+    """KITTI's image, brought to 640x480 on its way."""
+    assert matching_size(KITTI, 721.5 / 1242, 721.5 / 375) == (640, 192)
 
 
 def test_the_training_camera_has_the_networks_own_size() -> None:
     """Also where multiples have made its proportions others than the camera's, as depth_tiny's."""
     card = replace(KITTI, input_width=384, input_height=128)
-    assert matching_size(card, 1242, 375, 721.5 / 1242) == (384, 128)
-    assert matching_size(card, 500, 375, 721.5 / 500) == (160, 128)
+    assert matching_size(card, 721.5 / 1242, 721.5 / 375) == (384, 128)
+    assert matching_size(card, 721.5 / 500, 721.5 / 375) == (160, 128)
 
 
 def test_a_file_of_one_size_has_no_other() -> None:
-    assert matching_size(replace(KITTI, size_multiple=0), 500, 375, 1.0) == (640, 192)
+    assert matching_size(replace(KITTI, size_multiple=0), 1.0, 1.0) == (640, 192)
 
 
 def test_a_network_smaller_than_its_step_keeps_its_own_size() -> None:
     """No allowed size is found where even one step has more pixels than the network's image."""
     card = replace(KITTI, input_width=32, input_height=32)
-    assert matching_size(card, 10, 4000, 0.5) == (32, 32)
+    assert matching_size(card, 0.5, 0.00125) == (32, 32)
