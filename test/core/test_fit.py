@@ -41,7 +41,7 @@ def test_the_size_follows_proportions_and_focal_length(
 
 
 def test_pixels_that_are_not_square_are_made_so() -> None:
-    """KITTI's image, brought to 640x480 on its way."""
+    """An image of KITTI, brought to 640x480 on its way."""
     assert matching_size(KITTI, 721.5 / 1242, 721.5 / 375) == (640, 192)
 
 
