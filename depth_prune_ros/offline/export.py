@@ -131,7 +131,7 @@ def _difference(network: DepthNetwork, path: Path) -> float:
     card = engine.card
     own, step = (card.input_height, card.input_width), card.size_multiple
     worst = 0.0
-    for size in (own, (own[0] + step, own[1] + 2 * step)):
+    for size in (own, own, own, (own[0] + step, own[1] + 2 * step)):
         image = rng.integers(0, 256, (*size, 3), dtype=np.uint8)
         with torch.no_grad():
             wanted = network(torch.from_numpy(image).permute(2, 0, 1)[None] / 255)
