@@ -24,8 +24,8 @@ class ModelCard:
     :param input_height: rows of the network's image
     :param input_width: columns of the network's image
     :param baseline_m: stereo baseline the disparity refers to, metres
-    :param fx_over_width: focal length over width of the training camera: how large things are in the
-        network's image (core.fit), and the scale of depth where the camera at hand is unknown
+    :param fx_over_width: focal length over width of the training camera: how large things are in
+        the network's image (core.fit), and the depth's scale where the camera is unknown
     :param size_multiple: the network runs on images whose sides are multiples of it, too, and then
         means fractions of input_width; 0: on no other size than its own
     :param widths: filters of every group
