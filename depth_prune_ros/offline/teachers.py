@@ -21,11 +21,11 @@ class Teacher:
     """
     A network to distil from.
 
-    :param size: (height, width) of the images it was trained on; None takes those it is shown
+    :param size: (height, width) of the images it was trained on
     """
 
     network: DepthNetwork
-    size: tuple[int, int] | None = None
+    size: tuple[int, int]
 
 
 class Teachers:
@@ -55,7 +55,7 @@ class Teachers:
         mirrored, number = divmod(turn % (2 * len(self)), len(self))
         teacher = self._teachers[number]
         shown = image.flip(-1) if mirrored else image
-        if teacher.size is not None and shown.shape[-2:] != teacher.size:
+        if shown.shape[-2:] != teacher.size:
             shown = functional.interpolate(shown, teacher.size, mode='bilinear', antialias=True)
         found = teacher.network(shown)[:2]
         if mirrored:

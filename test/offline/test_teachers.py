@@ -34,7 +34,7 @@ class _Seen(DepthNetwork):
 
 
 def test_teachers_take_turns_then_see_the_mirror_image() -> None:
-    teachers = Teachers([Teacher(_Seen(1.0)), Teacher(_Seen(3.0))])
+    teachers = Teachers([Teacher(_Seen(factor), (16, 32)) for factor in (1.0, 3.0)])
     red = IMAGE[:, :1]
     for turn, factor, channels in ((0, 1, 2), (1, 3, 2), (2, 1, 1), (3, 3, 1), (4, 1, 2)):
         fine, coarse = teachers.disparities(IMAGE, turn)
@@ -63,4 +63,4 @@ def test_teachers_do_not_learn() -> None:
     network = _Seen(1.0)
     network.scale = torch.nn.Parameter(torch.ones(()))
     image = IMAGE.clone().requires_grad_()
-    assert not Teachers([Teacher(network)]).disparities(image, 0)[0].requires_grad
+    assert not Teachers([Teacher(network, (16, 32))]).disparities(image, 0)[0].requires_grad

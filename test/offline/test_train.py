@@ -85,7 +85,7 @@ def _constant_network(disparity: float) -> DepthNetwork:
 
 def _train(config: TrainConfig, out: Path, teacher: DepthNetwork | None = None) -> list[Progress]:
     seen: list[Progress] = []
-    teachers = Teachers([] if teacher is None else [Teacher(teacher)])
+    teachers = Teachers([] if teacher is None else [Teacher(teacher, (HEIGHT, WIDTH))])
     card = {'baseline_m': 0.5}
     trainer = Trainer(_network(), _dataset(), config, card=card, teachers=teachers)
     trainer.resume(out)
