@@ -42,7 +42,7 @@ def train(
     start: Annotated[
         Path | None,
         typer.Option(
-            help='Checkpoint to fine-tune; shipped: that of the shipped model, which is taken '
+            help='Checkpoint to fine-tune; shipped: the dense one of the package, which is taken '
             'where no --config is given; none: a new network.'
         ),
     ] = None,

@@ -51,7 +51,7 @@ def shipped_model(name: str = DEFAULT) -> Path:
 
 def shipped_checkpoint() -> Path:
     """
-    Find the dense checkpoint that the shipped models were pruned from, as :func:`shipped_model`.
+    Find the dense checkpoint that trainings start from, as :func:`shipped_model`.
 
     :return: the run's folder, absolute
     :raises CheckpointError: none found

@@ -148,7 +148,7 @@ def latest(path: Path) -> Path:
     """
     Return the last whole checkpoint of a run, or the path itself when it is one.
 
-    ``shipped`` is the one that the shipped model was pruned from, unless a run has this name.
+    ``shipped`` is the dense one that is installed with the package, unless a run has this name.
 
     :raises CheckpointError: there is none
     """

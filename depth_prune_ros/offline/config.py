@@ -106,7 +106,7 @@ class PruneConfig(Strict):
 class TrainConfig(Strict):
     """Everything a training needs besides its bags."""
 
-    network: str = 'mobilenet'
+    network: str = 'mobilenet_subpixel'
     imagenet: bool = Field(True, description='start the encoder from ImageNet weights')
     imagenet_weights: str = ''
     height: int = Field(192, ge=32)

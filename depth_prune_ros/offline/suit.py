@@ -19,7 +19,7 @@ from depth_prune_ros.offline.stages import bag_name
 import numpy as np
 import yaml
 
-_NETWORK = 'mobilenet'
+_NETWORK = 'mobilenet_subpixel'
 _PIXELS = 192 * 640  # of the shipped network
 _LOOKED_AT = 5
 # frames to look at for what some of the topics should have, where others have something

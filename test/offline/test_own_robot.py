@@ -169,8 +169,8 @@ def test_a_teacher_of_another_baseline_is_refused(tmp_path: Path) -> None:
 
 def test_the_licence_of_shipped_weights_stays_with_what_they_become() -> None:
     shipped = checkpoints.load(SHIPPED)
-    assert shipped.network == 'mobilenet'
-    assert shipped.widths == build('mobilenet').widths
+    assert shipped.network == 'mobilenet_subpixel'
+    assert shipped.widths == build('mobilenet_subpixel').widths
     assert max(float(v.abs().max()) for v in shipped.build().state_dict().values()) < math.inf
     earlier = shipped.card['provenance']['licence']
     assert stages._licence('mine', earlier) == f'mine; from weights: {earlier}'
