@@ -1,7 +1,7 @@
 #!/bin/sh
 # Remake the shipped models from KITTI's frames: bags, dense network, masks, compact networks, int8.
 #   models/make.sh KITTI RUNS OUT    KITTI holds raw/, object/ and odometry/; the others are made
-# Hours; killed at any moment, the same command goes on where it was.
+# More than an hour; killed at any moment, the same command goes on where it was.
 set -eu
 KITTI=$1
 RUNS=$2
@@ -32,52 +32,33 @@ for name in 0005 0001 0013 object odometry06 odometry01 "$RUNS"/bags/street*; do
 done
 for name in 0002 0048 unknown; do set -- "$@" --val "$RUNS/bags/$name"; done
 
-# the paper's stages, one after the other
+# the paper's stages, one after the other: a dense network, masks, a compact network
 depth-prune train "$@" --config "$CONFIG/train_mobilenet_96x320.yaml" --out "$RUNS/half"
+depth-prune prune "$RUNS/half" "$@" --budget macs=0.33 --config "$CONFIG/prune_small.yaml" \
+    --out "$RUNS/masked"
+[ -e "$RUNS/compact" ] || depth-prune compact "$RUNS/masked" --out "$RUNS/compact"
+depth-prune train "$@" --start "$RUNS/compact" --teacher "$RUNS/half" \
+    --config "$CONFIG/finetune_small_96x320.yaml" --out "$RUNS/small_half"
+depth-prune train "$@" --start "$RUNS/small_half" --config "$CONFIG/finetune_small.yaml" \
+    --out "$RUNS/small_sharp"
+
+# the dense network that trainings of other robots' networks start from (--start shipped)
 depth-prune train "$@" --start "$RUNS/half" --config "$CONFIG/train_mobilenet.yaml" \
     --out "$RUNS/dense"
 
-files() {  # NAME: the two files of a network and the picture of its widths
-    depth-prune export "$RUNS/$1" "$OUT/depth_$1.onnx"
-    depth-prune time "$OUT/depth_$1.onnx" --write
-    depth-prune inspect "$RUNS/masked_small" --picture "$OUT/depth_$1.png"
-    depth-prune quantize "$OUT/depth_$1.onnx" "$OUT/depth_${1}_int8.onnx" \
+# depth_small, and of the same widths on a smaller image depth_tiny
+set -- "$@" --teacher "$RUNS/small_sharp" --teacher "$RUNS/small_half"
+depth-prune train "$@" --start "$RUNS/small_sharp" --config "$CONFIG/distil_small.yaml" \
+    --out "$RUNS/small"
+depth-prune train --teacher "$RUNS/small" "$@" --start "$RUNS/small_half" \
+    --config "$CONFIG/distil_tiny.yaml" --out "$RUNS/tiny"
+
+for name in small tiny; do
+    depth-prune export "$RUNS/$name" "$OUT/depth_$name.onnx"
+    depth-prune time "$OUT/depth_$name.onnx" --write
+    depth-prune inspect "$RUNS/masked" --picture "$OUT/depth_$name.png"
+    depth-prune quantize "$OUT/depth_$name.onnx" "$OUT/depth_${name}_int8.onnx" \
         --bags "$RUNS/bags/0005" --bags "$RUNS/bags/object" \
         --val "$RUNS/bags/0002" --val "$RUNS/bags/0048" --val "$RUNS/bags/unknown"
-    depth-prune time "$OUT/depth_${1}_int8.onnx" --write
-}
-
-# depth_small: with the dense networks as teachers
-depth-prune prune "$RUNS/half" "$@" --budget macs=0.33 --config "$CONFIG/prune_small.yaml" \
-    --out "$RUNS/masked_small"
-[ -e "$RUNS/compact_small" ] || depth-prune compact "$RUNS/masked_small" --out "$RUNS/compact_small"
-depth-prune train "$@" --start "$RUNS/compact_small" --teacher "$RUNS/half" \
-    --config "$CONFIG/finetune_small_96x320.yaml" --out "$RUNS/small_half"
-depth-prune train "$@" --start "$RUNS/small_half" --teacher "$RUNS/dense" \
-    --config "$CONFIG/finetune_small.yaml" --out "$RUNS/small_soft"
-depth-prune train "$@" --start "$RUNS/small_soft" --config "$CONFIG/sharpen_small.yaml" \
-    --out "$RUNS/small_sharp"
-depth-prune train "$@" --start "$RUNS/small_sharp" --config "$CONFIG/resharpen_small.yaml" \
-    --out "$RUNS/small_sharper"
-
-# depth_tiny: the same widths on a smaller image
-depth-prune train "$@" --start "$RUNS/small_soft" --config "$CONFIG/sharpen_tiny.yaml" \
-    --out "$RUNS/tiny_sharp"
-
-# each distilled from all of them in turn, twice; what is shipped is the mean of both rounds
-set -- "$@" --teacher "$RUNS/small_sharper" --teacher "$RUNS/small_sharp"
-depth-prune train "$@" --start "$RUNS/tiny_sharp" --teacher "$RUNS/tiny_sharp" \
-    --config "$CONFIG/distil_tiny.yaml" --out "$RUNS/tiny_1"
-depth-prune train "$@" --start "$RUNS/small_sharper" --teacher "$RUNS/tiny_1" \
-    --config "$CONFIG/distil_small.yaml" --out "$RUNS/small_1"
-set -- "$@" --teacher "$RUNS/small_1" --teacher "$RUNS/tiny_1"
-depth-prune train "$@" --start "$RUNS/tiny_1" --config "$CONFIG/distil_tiny.yaml" \
-    --out "$RUNS/tiny_2"
-depth-prune train "$@" --start "$RUNS/small_1" --config "$CONFIG/distil_small.yaml" \
-    --out "$RUNS/small_2"
-for name in small tiny; do
-    [ -e "$RUNS/$name" ] || depth-prune average "$RUNS/${name}_1" "$RUNS/${name}_2" \
-        --val "$RUNS/bags/0002" --val "$RUNS/bags/0048" --val "$RUNS/bags/unknown" \
-        --out "$RUNS/$name"
-    files $name
+    depth-prune time "$OUT/depth_${name}_int8.onnx" --write
 done
