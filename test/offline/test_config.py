@@ -39,7 +39,10 @@ OURS = sorted((Path(__file__).resolve().parents[2] / 'config').glob('train_*.yam
         ('shares: {a: 0.6, b: 0.6}', ':1: shares: .* should sum to 1 at most, found'),
         ('bf16: fast', ":1: bf16: .* valid boolean.* or Input should be 'auto', found 'fast'$"),
         ('network: mobilnet', ":1: network: .*; nearest: mobilenet, found 'mobilnet'"),
-        ('width: 640\nheight: 200', ':2: height: .* multiple of 32 for mobilenet_subpixel, found 200'),
+        (
+            'width: 640\nheight: 200',
+            ':2: height: .* multiple of 32 for mobilenet_subpixel, found 200',
+        ),
         ('steps: 1\nsteps: 2', ':2: expected each key once, found steps in line 1, too'),
         ('losses: 3', ':1: losses: Input should be a valid dictionary'),
         ('- steps', ': expected keys and values, found'),
