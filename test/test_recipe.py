@@ -22,6 +22,7 @@ import yaml
 PLAN = {
     'seeds': [3, 4],
     'base': {
+        'network': 'mobilenet',
         'imagenet': False,
         'height': 32,
         'width': 64,

@@ -227,6 +227,7 @@ def _tiny_config() -> TrainConfig:
     prune = {'ramp': 0.5, 'every': 1, 'warmup': 0, 'multiple': 8, 'threads': 1}
     return TrainConfig.model_validate(
         {
+            'network': 'mobilenet',
             'imagenet': False,
             'height': 32,
             'width': 64,

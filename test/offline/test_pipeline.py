@@ -37,6 +37,7 @@ import yaml
 
 STAGES = ['cache', 'train', 'prune', 'compact', 'finetune', 'export', 'quantize', 'evaluate']
 COMMON = {
+    'network': 'mobilenet',
     'height': 32,
     'width': 64,
     'steps': 4,

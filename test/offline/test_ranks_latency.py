@@ -82,7 +82,7 @@ def test_rank_0_measures_for_all(tmp_path: Path) -> None:
 def test_the_command_prepares_the_table_on_rank_0(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[str] = []
     monkeypatch.setattr(latency_stage, 'latency_bench', lambda *given: made.append(given[1]))
-    for rank, wanted in (('1', []), ('0', ['mobilenet'])):
+    for rank, wanted in (('1', []), ('0', ['mobilenet_subpixel'])):
         monkeypatch.setenv('RANK', rank)
         cli_offline._prepare_budget(Path('shipped'), 'latency=12ms', None, {})
         assert made == wanted

@@ -24,7 +24,7 @@ from tiny_networks import checkpoint
 from tiny_networks import narrow
 import yaml
 
-MOBILENET = latency_table.key('mobilenet', (32, 64), 2)
+MOBILENET = latency_table.key('mobilenet_subpixel', (32, 64), 2)
 WHOLE = latency_table.NETWORKS * latency_table.ROUNDS
 
 
@@ -41,9 +41,9 @@ def _file(folder: Path, **values: Any) -> Path:
 
 def _table(path: Path) -> Path:
     """Write a table of two networks, in which every layer takes as long."""
-    dense = build('mobilenet')
+    dense = build('mobilenet_subpixel')
     samples = []
-    for widths, layer_ms in ((dense.widths, 0.5), (narrow('mobilenet', 8), 0.1)):
+    for widths, layer_ms in ((dense.widths, 0.5), (narrow('mobilenet_subpixel', 8), 0.1)):
         layers = {layer.conv: layer_ms for layer in dense.layers}
         whole = layer_ms * len(layers), layer_ms * len(layers)
         samples.append(asdict(Sample(widths, Timing(whole, (layers, layers)))))
@@ -100,7 +100,9 @@ def test_the_smallest_amount_that_is_named_is_reachable(tmp_path: Path) -> None:
 def test_a_budget_is_one_of_the_network_that_is_started_from(tmp_path: Path) -> None:
     budget = 'params=500000'
     read_run_config(_file(tmp_path, budget=budget))
-    checkpoints.save(tmp_path / 'start', checkpoint('mobilenet', narrow('mobilenet')))
+    checkpoints.save(
+        tmp_path / 'start', checkpoint('mobilenet_subpixel', narrow('mobilenet_subpixel'))
+    )
     file = _file(tmp_path, budget=budget, start=str(tmp_path / 'start'))
     with pytest.raises(ConfigError, match='budget: expected at most the dense .* params'):
         read_run_config(file)
