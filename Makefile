@@ -4,7 +4,7 @@
 # make compare           every pruning method in one protocol: hours; goes on where it stopped
 # make recipe            one training for each change of the recipe; goes on where it stopped
 # make results           measure what compare made, write docs/results.md
-# make models            remake the shipped models from KITTI's frames into MODELS: hours
+# make models            remake the shipped models from KITTI's frames into MODELS: an hour or two
 # make gallery           the shipped network's depth on KITTI's validation drives, as pictures
 # make robustness        the shipped network's depth on changed images (KITTI's validation drives)
 # make soak              the tests of what robots do to the node, at their full counts (15 minutes)
