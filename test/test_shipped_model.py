@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from depth_prune_ros.bags.frames import Frame
 from depth_prune_ros.bags.frames import read_frames
 from depth_prune_ros.bags.kitti import kitti_to_bag
 from depth_prune_ros.bags.street import Street
@@ -83,12 +84,28 @@ def test_it_is_as_good_as_its_card_says(engine: DepthEngine, kitti: Path, tmp_pa
         )
 
 
-def test_its_depth_beats_any_constant(engine: DepthEngine, tmp_path: Path) -> None:
-    # a network that ran empty answers the same for every image
-    street_to_bag(tmp_path / 'street', Street(seed=4, frames=1, width=640, height=192))
-    (frame,) = read_frames(tmp_path / 'street')
-    assert frame.depth is not None
-    result = evaluate_model([frame], engine, EIGEN)
-    constant = np.full(engine.infer(frame.left).shape, np.nanmedian(frame.depth), np.float32)
-    of_constant = evaluate_depth_topic([frame], {frame.stamp_ns: constant}, EIGEN)
+@pytest.fixture(scope='module')
+def street(tmp_path_factory: pytest.TempPathFactory) -> Frame:
+    """Return one moment of a rendered street that no network was trained on."""
+    bag = tmp_path_factory.mktemp('bags') / 'street'
+    street_to_bag(bag, Street(seed=4, frames=1, width=640, height=192))
+    (frame,) = read_frames(bag)
+    return frame
+
+
+def test_its_depth_beats_any_constant(engine: DepthEngine, street: Frame) -> None:
+    assert street.depth is not None
+    result = evaluate_model([street], engine, EIGEN)
+    constant = np.full(engine.infer(street.left).shape, np.nanmedian(street.depth), np.float32)
+    of_constant = evaluate_depth_topic([street], {street.stamp_ns: constant}, EIGEN)
     assert result.metrics.abs_rel < 0.5 * of_constant.metrics.abs_rel
+
+
+def test_its_depth_is_that_of_the_image(engine: DepthEngine, street: Frame) -> None:
+    # a network that ran empty answers the same for every image
+    straight = engine.disparity(street.left)
+    mirrored = engine.disparity(np.ascontiguousarray(street.left[:, ::-1]))
+    of_the_same = np.abs(np.log(mirrored[:, ::-1] / straight)).mean()
+    of_another = np.abs(np.log(mirrored / straight)).mean()
+    assert of_another > 0.1
+    assert of_the_same < 0.5 * of_another

@@ -14,12 +14,13 @@ from depth_prune_ros.bags.frames import Frame
 from depth_prune_ros.bags.frames import read_frames
 from depth_prune_ros.bags.topics import find_topics
 from depth_prune_ros.core.errors import TrainingError
+from depth_prune_ros.offline.config import TrainConfig
 from depth_prune_ros.offline.networks.catalogue import NETWORKS
 from depth_prune_ros.offline.stages import bag_name
 import numpy as np
 import yaml
 
-_NETWORK = 'mobilenet_subpixel'
+_NETWORK = TrainConfig().network
 _PIXELS = 192 * 640  # of the shipped network
 _LOOKED_AT = 5
 # frames to look at for what some of the topics should have, where others have something
