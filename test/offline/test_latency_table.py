@@ -7,6 +7,7 @@ from dataclasses import replace
 import itertools
 import json
 from pathlib import Path
+import re
 
 from depth_prune_ros.core.errors import ConfigError
 from depth_prune_ros.offline import latency_table
@@ -108,7 +109,7 @@ def _table(path: Path, made_for: Key) -> Path:
     ('change', 'message'),
     [
         ({'threads': 4}, 'table of threads 1, found one of 4; leave it out'),
-        ({'cpu': 'Z80 x 1'}, f'table of cpu {MOBILENET.cpu}, found one of Z80 x 1'),
+        ({'cpu': 'Z80 x 1'}, f'table of cpu {re.escape(MOBILENET.cpu)}, found one of Z80 x 1'),
         ({'onnxruntime': '1.0'}, 'table of onnxruntime .*, found one of 1.0'),
         ({'height': 64}, 'table of height 32, found one of 64'),
         ({'network': 'other'}, 'table of network mobilenet, found one of other'),
