@@ -13,6 +13,7 @@ from depth_prune_ros.offline.checkpoint import Checkpoint
 from depth_prune_ros.offline.compact import compact
 import numpy as np
 from numpy.typing import NDArray
+import onnx
 import pytest
 from tiny_networks import checkpoint
 from tiny_networks import narrow
@@ -59,6 +60,16 @@ def _macs(state: Checkpoint) -> int:
             )
     network(torch.zeros(1, 3, *SIZES[state.network]))
     return sum(counts)
+
+
+def test_batch_norm_costs_nothing_in_the_file(tmp_path: Path) -> None:
+    state = checkpoint('mobilenet_norm', narrow('mobilenet_norm'), 1)
+    layers = state.build().layers
+    assert all(layer.norm for layer in layers if isinstance(layer.output, str))
+    exporting.export(state, tmp_path / 'model.onnx')
+    kinds = [node.op_type for node in onnx.load(tmp_path / 'model.onnx').graph.node]
+    assert kinds.count('Conv') == len(layers) - 3  # the coarser heads are not needed
+    assert 'BatchNormalization' not in kinds
 
 
 def test_the_card_is_complete(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from torch import Tensor
 SIZES = {
     'mobilenet': (32, 64),
     'mobilenet_subpixel': (32, 64),
+    'mobilenet_norm': (32, 64),
     'monodepth_vgg': (128, 128),
     'monodepth_resnet50': (64, 128),
 }

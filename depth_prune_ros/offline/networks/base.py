@@ -143,6 +143,23 @@ class Decoder(nn.Module):
         return functional.interpolate(features, scale_factor=2, mode='nearest')
 
 
+class NormDecoder(Decoder):
+    """
+    The same with batch norm behind every upconv and iconv (Ioffe and Szegedy, ICML 2015).
+
+    MonoDepth's has no norms: what comes up from below is weaker at each level and learns slowly.
+    An exported file has none either, as they are a part of the convolutions there.
+    """
+
+    def convolution(
+        self, net: DepthNetwork, group: str, inputs: tuple[Source, ...], stride: int
+    ) -> nn.Module:
+        """See :meth:`Decoder.convolution`."""
+        path = f'decoder.{group}'
+        layer = Layer(f'{path}.0', inputs, group, 3, stride, norm=f'{path}.1')
+        return nn.Sequential(net.declare(layer, bias=False), nn.BatchNorm2d(net.widths[group]))
+
+
 def first_block(head: nn.Module) -> nn.Module:
     """Return the first four filters of a 3x3 head: 2x2 pixels of the left disparity."""
     weight, bias = head.get_parameter('weight')[:4], head.get_parameter('bias')[:4]

