@@ -45,6 +45,7 @@ depth-prune train "$@" --start "$RUNS/small_half" --config "$CONFIG/finetune_sma
 # the dense network that trainings of other robots' networks start from (--start shipped)
 depth-prune train "$@" --start "$RUNS/half" --config "$CONFIG/train_mobilenet.yaml" \
     --out "$RUNS/dense"
+python "$ROOT/benchmarks/half_precision.py" "$RUNS/dense" "$OUT/dense"
 
 # depth_small, and of the same widths on a smaller image depth_tiny
 set -- "$@" --teacher "$RUNS/small_sharp" --teacher "$RUNS/small_half"
