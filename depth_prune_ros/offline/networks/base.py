@@ -145,10 +145,10 @@ class Decoder(nn.Module):
 
 class NormDecoder(Decoder):
     """
-    The same with batch norm behind every upconv and iconv (Ioffe and Szegedy, ICML 2015).
+    MonoDepth's decoder with batch norm behind every upconv and iconv.
 
-    MonoDepth's has no norms: what comes up from below is weaker at each level and learns slowly.
-    An exported file has none either, as they are a part of the convolutions there.
+    Without it what comes up from below is weaker at each level and learns slowly; an exported file
+    has it within the convolutions (Ioffe and Szegedy, ICML 2015).
     """
 
     def convolution(
