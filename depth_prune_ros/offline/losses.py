@@ -256,8 +256,21 @@ def distillation(predictions: list[Tensor], wanted: list[Tensor]) -> Tensor:
     """
     Mean |log d - log d_teacher| over all pixels and the two finest scales.
 
-    :param wanted: [N, 2, h, w] left and right disparities, or [N, 1, h, w] left ones alone
+    Compared at the size of the smaller of the two: what is too fine for the teacher it does not
+    blur, but leaves to the labels.
+
+    :param predictions: [N, 2, h, w] disparities, finest first
+    :param wanted: [N, 2, h', w'] left and right disparities, or [N, 1, h', w'] left ones alone
     """
-    pairs = zip(predictions[:2], wanted, strict=True)
-    errors = [(p[:, : w.shape[1]].log() - w.log()).abs().mean() for p, w in pairs]
+    errors = []
+    for one, other in zip(predictions[:2], wanted, strict=True):
+        size = min(one.shape[-2:], other.shape[-2:])
+        found, known = (_shrunk(both, size) for both in (one[:, : other.shape[1]], other))
+        errors.append((found.log() - known.log()).abs().mean())
     return torch.stack(errors).mean()
+
+
+def _shrunk(disparity: Tensor, size: tuple[int, int]) -> Tensor:
+    if disparity.shape[-2:] == size:
+        return disparity
+    return functional.interpolate(disparity, size, mode='bilinear', antialias=True)

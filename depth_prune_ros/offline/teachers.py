@@ -48,9 +48,9 @@ class Teachers:
 
         :param image: [N, 3, H, W] RGB in [0, 1]
         :param turn: number of the batch
-        :return: of the two finest scales, finest first: [N, 2, H / 2^s, W / 2^s] left and right
-            disparities; of a mirror image [N, 1, ...], the left one alone: the camera beside it
-            would be on the other side
+        :return: of the two finest scales of the teacher's size, finest first: [N, 2, h / 2^s,
+            w / 2^s] left and right disparities; of a mirror image [N, 1, ...], the left one
+            alone: the camera beside it would be on the other side
         """
         mirrored, number = divmod(turn % (2 * len(self)), len(self))
         teacher = self._teachers[number]
@@ -59,12 +59,5 @@ class Teachers:
             shown = functional.interpolate(shown, teacher.size, mode='bilinear', antialias=True)
         found = teacher.network(shown)[:2]
         if mirrored:
-            found = [scale[:, :1].flip(-1) for scale in found]
-        height, width = image.shape[-2:]
-        return [_resized(scale, (height >> s, width >> s)) for s, scale in enumerate(found)]
-
-
-def _resized(disparity: Tensor, size: tuple[int, int]) -> Tensor:
-    if disparity.shape[-2:] == size:
-        return disparity
-    return functional.interpolate(disparity, size, mode='bilinear', align_corners=False)
+            return [scale[:, :1].flip(-1) for scale in found]
+        return found

@@ -217,6 +217,20 @@ def test_distillation_of_the_left_view_alone() -> None:
     assert float(distillation(student, teacher)) == pytest.approx(math.log(2), rel=1e-5)
 
 
+@pytest.mark.parametrize('fine_is', ['student', 'teacher'])
+def test_distillation_compares_at_the_size_of_the_smaller_image(fine_is: str) -> None:
+    """What changes from pixel to pixel of the finer one is nothing to the coarser one."""
+    step = 0.03 * (-1.0) ** torch.arange(64)
+    chequered = [0.1 + (step[: 32 >> s, None] * step[: 64 >> s] / 0.03) for s in (0, 1)]
+    fine = [one.expand(1, 2, *one.shape).contiguous() for one in chequered]
+    coarse = [_constant(0.1, 1, 2, 16 >> s, 32 >> s) for s in (0, 1)]
+    pair = (fine, coarse) if fine_is == 'student' else (coarse, fine)
+    assert float(distillation(fine, [torch.full_like(one, 0.1) for one in fine])) > 0.2
+    assert float(distillation(*pair)) < 0.02
+    doubled = [2 * one for one in pair[0]], pair[1]
+    assert float(distillation(*doubled)) == pytest.approx(math.log(2), abs=0.02)
+
+
 def test_measured_depth_alone_teaches_the_left_view_only() -> None:
     views = _random(2, 3, 16, 32)
     measured = _constant(0.1, 2, 1, 16, 32)
