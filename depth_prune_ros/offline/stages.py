@@ -202,7 +202,9 @@ def prune(
         whole=network.unmasked_in_paper if form == 'paper' else (),
     )
     card = _card(config, data, before, origin)
-    card['provenance'] = {**card['provenance'], 'budget': budget}
+    earlier = card['provenance'].get('budget')
+    rounds = f'{earlier}, then {budget}' if earlier else budget
+    card['provenance'] = {**card['provenance'], 'budget': rounds}
     wise = Teachers([_teacher(before, config)] if config.losses.distillation > 0 else [])
     trainer = Trainer(network, data.dataset, config, card=card, masks=masks, teachers=wise)
     trainer.resume(out)

@@ -158,6 +158,18 @@ def test_a_resumed_pruning_equals_an_uninterrupted_one(runs: Runs, tmp_path: Pat
         assert all(torch.equal(found[key], value) for key, value in wanted.items())
 
 
+def test_a_second_round_of_masks_goes_on_from_the_first(runs: Runs, tmp_path: Path) -> None:
+    stages.prune(
+        CONFIG, runs.data, tmp_path / 'masked', lambda _: None, start=runs.small, budget='macs=0.8'
+    )
+    once = checkpoints.load(runs.small)
+    twice = stages.remove_masked(tmp_path / 'masked', tmp_path / 'small')
+    macs = [cost(c.build().layers, c.widths, 64 * 128).macs for c in (once, twice)]
+    assert macs[1] / macs[0] == pytest.approx(0.8, rel=0.01)
+    assert all(width <= once.widths[group] for group, width in twice.widths.items())
+    assert twice.card['provenance']['budget'] == f'{BUDGET}, then macs=0.8'
+
+
 def test_fine_tuning_keeps_the_widths(runs: Runs, tmp_path: Path) -> None:
     config = CONFIG.model_copy(update={'steps': 1})
     seen: list[Progress] = []
