@@ -1,7 +1,7 @@
 #!/bin/sh
 # Remake the shipped models from KITTI's frames: bags, dense network, masks, compact networks, int8.
 #   models/make.sh KITTI RUNS OUT    KITTI holds raw/, object/ and odometry/; the others are made
-# More than an hour; killed at any moment, the same command goes on where it was.
+# An hour and a half or more; killed at any moment, the same command goes on where it was.
 set -eu
 KITTI=$1
 RUNS=$2
@@ -41,25 +41,36 @@ depth-prune train "$@" --start "$RUNS/compact" --teacher "$RUNS/half" \
     --config "$CONFIG/finetune_small_96x320.yaml" --out "$RUNS/small_half"
 depth-prune train "$@" --start "$RUNS/small_half" --config "$CONFIG/finetune_small.yaml" \
     --out "$RUNS/small_sharp"
+depth-prune train "$@" --start "$RUNS/small_sharp" --teacher "$RUNS/small_sharp" \
+    --teacher "$RUNS/small_half" --config "$CONFIG/distil_small.yaml" --out "$RUNS/distilled"
+
+# a teacher of another kind, which errs in other places
+depth-prune train "$@" --config "$CONFIG/train_norm_96x320.yaml" --out "$RUNS/norm"
+depth-prune train "$@" --start "$RUNS/norm" --config "$CONFIG/finetune_norm_96x320.yaml" \
+    --out "$RUNS/teacher"
 
 # the dense network that trainings of other robots' networks start from (--start shipped)
 depth-prune train "$@" --start "$RUNS/half" --config "$CONFIG/train_mobilenet.yaml" \
     --out "$RUNS/dense"
 python "$ROOT/benchmarks/half_precision.py" "$RUNS/dense" "$OUT/dense"
 
-# depth_small, and of the same widths on a smaller image depth_tiny
-set -- "$@" --teacher "$RUNS/small_sharp" --teacher "$RUNS/small_half"
-depth-prune train "$@" --start "$RUNS/small_sharp" --config "$CONFIG/distil_small.yaml" \
+# once more masks and distillation: depth_small, and on a smaller image depth_tiny
+depth-prune prune "$RUNS/distilled" "$@" --budget macs=0.9 --config "$CONFIG/prune_blocks.yaml" \
+    --out "$RUNS/blocks_masked"
+[ -e "$RUNS/blocks" ] || depth-prune compact "$RUNS/blocks_masked" --out "$RUNS/blocks"
+set -- "$@" --teacher "$RUNS/teacher" --teacher "$RUNS/distilled"
+depth-prune train "$@" --start "$RUNS/blocks" --config "$CONFIG/distil_blocks.yaml" \
     --out "$RUNS/small"
-depth-prune train --teacher "$RUNS/small" "$@" --start "$RUNS/small_half" \
+depth-prune train --teacher "$RUNS/small" "$@" --start "$RUNS/small" \
     --config "$CONFIG/distil_tiny.yaml" --out "$RUNS/tiny"
 
 for name in small tiny; do
     depth-prune export "$RUNS/$name" "$OUT/depth_$name.onnx"
     depth-prune time "$OUT/depth_$name.onnx" --write
-    depth-prune inspect "$RUNS/masked" --picture "$OUT/depth_$name.png"
+    depth-prune inspect "$RUNS/$name" --picture "$OUT/depth_$name.png"
     depth-prune quantize "$OUT/depth_$name.onnx" "$OUT/depth_${name}_int8.onnx" \
-        --bags "$RUNS/bags/0005" --bags "$RUNS/bags/object" \
+        --bags "$RUNS/bags/0005" --bags "$RUNS/bags/0001" \
+        --bags "$RUNS/bags/street101" --bags "$RUNS/bags/street103" \
         --val "$RUNS/bags/0002" --val "$RUNS/bags/0048" --val "$RUNS/bags/unknown"
     depth-prune time "$OUT/depth_${name}_int8.onnx" --write
 done

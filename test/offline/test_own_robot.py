@@ -178,13 +178,6 @@ def test_the_licence_of_shipped_weights_stays_with_what_they_become() -> None:
     assert twice == f'mine; from weights: {earlier}'
 
 
-def test_the_kept_teacher_is_whole_and_has_a_licence() -> None:
-    teacher = checkpoints.load(Path(__file__).parents[2] / 'benchmarks/teacher')
-    assert teacher.network == 'mobilenet_norm'
-    assert all(bool(value.isfinite().all()) for value in teacher.build().state_dict().values())
-    assert 'KITTI' in teacher.card['provenance']['licence']
-
-
 def test_a_run_of_the_name_goes_before_the_shipped_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
