@@ -68,6 +68,8 @@ for name in small tiny; do
     depth-prune export "$RUNS/$name" "$OUT/depth_$name.onnx"
     depth-prune time "$OUT/depth_$name.onnx" --write
     depth-prune inspect "$RUNS/$name" --picture "$OUT/depth_$name.png"
+done
+for name in small tiny; do
     depth-prune quantize "$OUT/depth_$name.onnx" "$OUT/depth_${name}_int8.onnx" \
         --bags "$RUNS/bags/0005" --bags "$RUNS/bags/0001" \
         --bags "$RUNS/bags/street101" --bags "$RUNS/bags/street103" \
