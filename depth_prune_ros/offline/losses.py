@@ -270,7 +270,7 @@ def distillation(predictions: list[Tensor], wanted: list[Tensor]) -> Tensor:
     return torch.stack(errors).mean()
 
 
-def _shrunk(disparity: Tensor, size: tuple[int, int]) -> Tensor:
+def _shrunk(disparity: Tensor, size: torch.Size) -> Tensor:
     if disparity.shape[-2:] == size:
         return disparity
     return functional.interpolate(disparity, size, mode='bilinear', antialias=True)

@@ -202,9 +202,7 @@ def prune(
         whole=network.unmasked_in_paper if form == 'paper' else (),
     )
     card = _card(config, data, before, origin)
-    earlier = card['provenance'].get('budget')
-    rounds = f'{earlier}, then {budget}' if earlier else budget
-    card['provenance'] = {**card['provenance'], 'budget': rounds}
+    card['provenance'] = {**card['provenance'], 'budget': _rounds(card, budget)}
     wise = Teachers([_teacher(before, config)] if config.losses.distillation > 0 else [])
     trainer = Trainer(network, data.dataset, config, card=card, masks=masks, teachers=wise)
     trainer.resume(out)
@@ -276,6 +274,12 @@ def _card(
         'provenance': {**history, **provenance},
         'metrics': {},
     }
+
+
+def _rounds(card: dict[str, Any], budget: str) -> str:
+    """Add a budget to those of the masks before, each a share of what the last one left."""
+    earlier = card['provenance'].get('budget')
+    return f'{earlier}, then {budget}' if earlier else budget
 
 
 def _licence(own: str, earlier: str) -> str:

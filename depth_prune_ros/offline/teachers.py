@@ -57,7 +57,7 @@ class Teachers:
         shown = image.flip(-1) if mirrored else image
         if shown.shape[-2:] != teacher.size:
             shown = functional.interpolate(shown, teacher.size, mode='bilinear', antialias=True)
-        found = teacher.network(shown)[:2]
+        found: list[Tensor] = teacher.network(shown)[:2]
         if mirrored:
             return [scale[:, :1].flip(-1) for scale in found]
         return found

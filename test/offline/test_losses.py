@@ -6,7 +6,6 @@ import math
 
 from depth_prune_ros.offline.losses import Batch
 from depth_prune_ros.offline.losses import depth_loss
-from depth_prune_ros.offline.losses import distillation
 from depth_prune_ros.offline.losses import edge_loss
 from depth_prune_ros.offline.losses import hint_loss
 from depth_prune_ros.offline.losses import measured_loss
@@ -201,34 +200,6 @@ def test_hints_teach_both_views_and_where_there_are_none_nothing() -> None:
         assert prediction.grad is not None and prediction.grad.isfinite().all()
         assert (prediction.grad[0].abs().sum((1, 2)) > 0).all()
         assert prediction.grad[1].abs().sum() == 0
-
-
-def test_distillation_by_hand() -> None:
-    """Mean |ln| over both views of the two finest scales; coarser ones do not count."""
-    teacher = [_constant(0.1, 1, 2, 8 >> s, 8 >> s) for s in range(2)]
-    student = [_constant(value, 1, 2, 8 >> s, 8 >> s) for s, value in enumerate((0.2, 0.05, 7, 7))]
-    assert float(distillation(student, teacher)) == pytest.approx(math.log(2), rel=1e-5)
-
-
-def test_distillation_of_the_left_view_alone() -> None:
-    views = [[_constant(d, 1, 1, 8 >> s, 8 >> s) for d in (0.2, 0.9)] for s in (0, 1)]
-    student = [torch.cat(both, 1) for both in views]
-    teacher = [_constant(0.1, 1, 1, 8 >> s, 8 >> s) for s in (0, 1)]
-    assert float(distillation(student, teacher)) == pytest.approx(math.log(2), rel=1e-5)
-
-
-@pytest.mark.parametrize('fine_is', ['student', 'teacher'])
-def test_distillation_compares_at_the_size_of_the_smaller_image(fine_is: str) -> None:
-    """What changes from pixel to pixel of the finer one is nothing to the coarser one."""
-    step = 0.03 * (-1.0) ** torch.arange(64)
-    chequered = [0.1 + (step[: 32 >> s, None] * step[: 64 >> s] / 0.03) for s in (0, 1)]
-    fine = [one.expand(1, 2, *one.shape).contiguous() for one in chequered]
-    coarse = [_constant(0.1, 1, 2, 16 >> s, 32 >> s) for s in (0, 1)]
-    pair = (fine, coarse) if fine_is == 'student' else (coarse, fine)
-    assert float(distillation(fine, [torch.full_like(one, 0.1) for one in fine])) > 0.2
-    assert float(distillation(*pair)) < 0.02
-    doubled = [2 * one for one in pair[0]], pair[1]
-    assert float(distillation(*doubled)) == pytest.approx(math.log(2), abs=0.02)
 
 
 def test_measured_depth_alone_teaches_the_left_view_only() -> None:

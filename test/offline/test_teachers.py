@@ -1,16 +1,23 @@
-"""Several teachers: whose turn it is, and what comes of a mirror image."""
+"""Several teachers: whose turn it is, what comes of a mirror image, and what a student learns."""
 
 from __future__ import annotations
 
+import math
 from typing import ClassVar
 
+from depth_prune_ros.offline.losses import distillation
 from depth_prune_ros.offline.networks.base import DepthNetwork
 from depth_prune_ros.offline.teachers import Teacher
 from depth_prune_ros.offline.teachers import Teachers
+import pytest
 import torch
 from torch import Tensor
 
 IMAGE = torch.rand(2, 3, 16, 32, generator=torch.Generator().manual_seed(0))
+
+
+def _constant(value: float, *shape: int) -> Tensor:
+    return torch.full(shape, value)
 
 
 class _Seen(DepthNetwork):
@@ -65,3 +72,31 @@ def test_teachers_do_not_learn() -> None:
     network.scale = torch.nn.Parameter(torch.ones(()))
     image = IMAGE.clone().requires_grad_()
     assert not Teachers([Teacher(network, (16, 32))]).disparities(image, 0)[0].requires_grad
+
+
+def test_distillation_by_hand() -> None:
+    """Mean |ln| over both views of the two finest scales; coarser ones do not count."""
+    teacher = [_constant(0.1, 1, 2, 8 >> s, 8 >> s) for s in range(2)]
+    student = [_constant(value, 1, 2, 8 >> s, 8 >> s) for s, value in enumerate((0.2, 0.05, 7, 7))]
+    assert float(distillation(student, teacher)) == pytest.approx(math.log(2), rel=1e-5)
+
+
+def test_distillation_of_the_left_view_alone() -> None:
+    views = [[_constant(d, 1, 1, 8 >> s, 8 >> s) for d in (0.2, 0.9)] for s in (0, 1)]
+    student = [torch.cat(both, 1) for both in views]
+    teacher = [_constant(0.1, 1, 1, 8 >> s, 8 >> s) for s in (0, 1)]
+    assert float(distillation(student, teacher)) == pytest.approx(math.log(2), rel=1e-5)
+
+
+@pytest.mark.parametrize('fine_is', ['student', 'teacher'])
+def test_distillation_compares_at_the_size_of_the_smaller_image(fine_is: str) -> None:
+    """What changes from pixel to pixel of the finer one is nothing to the coarser one."""
+    step = 0.03 * (-1.0) ** torch.arange(64)
+    chequered = [0.1 + (step[: 32 >> s, None] * step[: 64 >> s] / 0.03) for s in (0, 1)]
+    fine = [one.expand(1, 2, *one.shape).contiguous() for one in chequered]
+    coarse = [_constant(0.1, 1, 2, 16 >> s, 32 >> s) for s in (0, 1)]
+    pair = (fine, coarse) if fine_is == 'student' else (coarse, fine)
+    assert float(distillation(fine, [torch.full_like(one, 0.1) for one in fine])) > 0.2
+    assert float(distillation(*pair)) < 0.02
+    doubled = [2 * one for one in pair[0]], pair[1]
+    assert float(distillation(*doubled)) == pytest.approx(math.log(2), abs=0.02)
