@@ -1,7 +1,7 @@
 #!/bin/sh
 # Remake the shipped models from KITTI's frames: bags, dense network, masks, compact networks, int8.
 #   models/make.sh KITTI RUNS OUT    KITTI holds raw/, object/ and odometry/; the others are made
-# An hour and a half or more; killed at any moment, the same command goes on where it was.
+# More than an hour; killed at any moment, the same command goes on where it was.
 set -eu
 KITTI=$1
 RUNS=$2
@@ -32,34 +32,35 @@ for name in 0005 0001 0013 object odometry06 odometry01 "$RUNS"/bags/street*; do
 done
 for name in 0002 0048 unknown; do set -- "$@" --val "$RUNS/bags/$name"; done
 
-# the paper's stages, one after the other: a dense network, masks, a compact network
-depth-prune train "$@" --config "$CONFIG/train_mobilenet_96x320.yaml" --out "$RUNS/half"
-depth-prune prune "$RUNS/half" "$@" --budget macs=0.33 --config "$CONFIG/prune_small.yaml" \
-    --out "$RUNS/masked"
-[ -e "$RUNS/compact" ] || depth-prune compact "$RUNS/masked" --out "$RUNS/compact"
-depth-prune train "$@" --start "$RUNS/compact" --teacher "$RUNS/half" \
-    --config "$CONFIG/finetune_small_96x320.yaml" --out "$RUNS/small_half"
-depth-prune train "$@" --start "$RUNS/small_half" --config "$CONFIG/finetune_small.yaml" \
-    --out "$RUNS/small_sharp"
-depth-prune train "$@" --start "$RUNS/small_sharp" --teacher "$RUNS/small_sharp" \
-    --teacher "$RUNS/small_half" --config "$CONFIG/distil_small.yaml" --out "$RUNS/distilled"
-
-# a teacher of another kind, which errs in other places
+# a teacher: norms in its decoder let it learn faster, but would cost more when pruned
 depth-prune train "$@" --config "$CONFIG/train_norm_96x320.yaml" --out "$RUNS/norm"
 depth-prune train "$@" --start "$RUNS/norm" --config "$CONFIG/finetune_norm_96x320.yaml" \
     --out "$RUNS/teacher"
+
+# the paper's stages, one after the other: a dense network, masks, a compact network
+depth-prune train "$@" --teacher "$RUNS/teacher" --config "$CONFIG/train_mobilenet_96x320.yaml" \
+    --out "$RUNS/half"
+depth-prune prune "$RUNS/half" "$@" --budget macs=0.33 --config "$CONFIG/prune_small.yaml" \
+    --out "$RUNS/masked"
+[ -e "$RUNS/compact" ] || depth-prune compact "$RUNS/masked" --out "$RUNS/compact"
+depth-prune train "$@" --start "$RUNS/compact" --teacher "$RUNS/teacher" --teacher "$RUNS/half" \
+    --config "$CONFIG/finetune_small_96x320.yaml" --out "$RUNS/small_half"
+depth-prune train "$@" --start "$RUNS/small_half" --config "$CONFIG/finetune_small.yaml" \
+    --out "$RUNS/small_sharp"
 
 # the dense network that trainings of other robots' networks start from (--start shipped)
 depth-prune train "$@" --start "$RUNS/half" --config "$CONFIG/train_mobilenet.yaml" \
     --out "$RUNS/dense"
 python "$ROOT/benchmarks/half_precision.py" "$RUNS/dense" "$OUT/dense"
 
-# once more masks and distillation: depth_small, and on a smaller image depth_tiny
-depth-prune prune "$RUNS/distilled" "$@" --budget macs=0.9 --config "$CONFIG/prune_blocks.yaml" \
+# masks once more, at the size of depth_small; then it, and on a smaller image depth_tiny
+depth-prune prune "$RUNS/small_sharp" "$@" --budget macs=0.9 --config "$CONFIG/prune_blocks.yaml" \
     --out "$RUNS/blocks_masked"
 [ -e "$RUNS/blocks" ] || depth-prune compact "$RUNS/blocks_masked" --out "$RUNS/blocks"
-set -- "$@" --teacher "$RUNS/teacher" --teacher "$RUNS/distilled"
-depth-prune train "$@" --start "$RUNS/blocks" --config "$CONFIG/distil_blocks.yaml" \
+for teacher in teacher small_sharp small_half; do
+    set -- "$@" --teacher "$RUNS/$teacher"
+done
+depth-prune train "$@" --start "$RUNS/blocks" --config "$CONFIG/distil_small.yaml" \
     --out "$RUNS/small"
 depth-prune train --teacher "$RUNS/small" "$@" --start "$RUNS/small" \
     --config "$CONFIG/distil_tiny.yaml" --out "$RUNS/tiny"
@@ -71,8 +72,7 @@ for name in small tiny; do
 done
 for name in small tiny; do
     depth-prune quantize "$OUT/depth_$name.onnx" "$OUT/depth_${name}_int8.onnx" \
-        --bags "$RUNS/bags/0005" --bags "$RUNS/bags/0001" \
-        --bags "$RUNS/bags/street101" --bags "$RUNS/bags/street103" \
+        --bags "$RUNS/bags/0005" --bags "$RUNS/bags/object" \
         --val "$RUNS/bags/0002" --val "$RUNS/bags/0048" --val "$RUNS/bags/unknown"
     depth-prune time "$OUT/depth_${name}_int8.onnx" --write
 done
