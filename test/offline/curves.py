@@ -55,7 +55,8 @@ def prepare(folder: Path) -> None:
     for seed, name in ((1, 'street'), (2, 'hall')):
         street_to_bag(folder / name, Street(seed=seed, frames=4, width=160, height=80))
     start = checkpoint('mobilenet', narrow('mobilenet', 8), 5)
-    card = {**start.card, 'baseline_m': CONFIG.baseline_m}
+    size = {'input_height': CONFIG.height, 'input_width': CONFIG.width}
+    card = {**start.card, **size, 'baseline_m': CONFIG.baseline_m}
     checkpoints.save(folder / 'start', replace(start, card=card))
 
 
