@@ -39,6 +39,7 @@ INFO_TOPIC = '/depth_node/camera_info'
 OUTPUTS = {DEPTH_TOPIC: 'sensor_msgs/msg/Image', INFO_TOPIC: 'sensor_msgs/msg/CameraInfo'}
 NOTE_KEY = 'depth_prune_ros.replay'
 READY_TIMEOUT_S = 60.0
+ASK_AGAIN_S = 3.0
 DRAIN_TIMEOUT_S = 30.0
 
 Progress = Callable[[int, int], None]
@@ -153,10 +154,16 @@ def _wait_until_active(node: Node, process: NodeProcess) -> None:
     client = node.create_client(GetState, '/depth_node/get_state')
     wait_until(lambda: client.service_is_ready() or not process.running, READY_TIMEOUT_S)
     _require(process.running and client.service_is_ready(), process, 'it to start')
-    answer = client.call_async(GetState.Request())
-    wait_until(lambda: answer.done() or not process.running, READY_TIMEOUT_S)
-    _require(process.running and answer.done(), process, 'its lifecycle state')
-    state = answer.result().current_state
+    # an answer is lost where it comes before the two sides have found each other
+    answers = []
+    for _ in range(int(READY_TIMEOUT_S / ASK_AGAIN_S)):
+        answers.append(client.call_async(GetState.Request()))
+        wait_until(lambda: any(a.done() for a in answers) or not process.running, ASK_AGAIN_S)
+        if any(answer.done() for answer in answers) or not process.running:
+            break
+    done = [answer for answer in answers if answer.done()]
+    _require(process.running and bool(done), process, 'its lifecycle state')
+    state = done[0].result().current_state
     _require(state.id == State.PRIMARY_STATE_ACTIVE, process, f'it active, found {state.label}')
 
 
