@@ -263,10 +263,10 @@ def distillation(predictions: list[Tensor], wanted: list[Tensor]) -> Tensor:
     :param wanted: [N, 2, h', w'] left and right disparities, or [N, 1, h', w'] left ones alone
     """
     errors = []
-    for one, other in zip(predictions[:2], wanted, strict=True):
-        size = min(one.shape[-2:], other.shape[-2:])
-        found, known = (_shrunk(both, size) for both in (one[:, : other.shape[1]], other))
-        errors.append((found.log() - known.log()).abs().mean())
+    for predicted, taught in zip(predictions[:2], wanted, strict=True):
+        size = min(predicted.shape[-2:], taught.shape[-2:])
+        found = _shrunk(predicted[:, : taught.shape[1]], size)
+        errors.append((found.log() - _shrunk(taught, size).log()).abs().mean())
     return torch.stack(errors).mean()
 
 

@@ -32,6 +32,7 @@ import numpy as np
 import rclpy
 from rclpy.node import Node
 from rclpy.qos import QoSReliabilityPolicy
+from rclpy.task import Future
 from rosbags.interfaces import Connection
 
 DEPTH_TOPIC = '/depth_node/depth'
@@ -155,15 +156,14 @@ def _wait_until_active(node: Node, process: NodeProcess) -> None:
     wait_until(lambda: client.service_is_ready() or not process.running, READY_TIMEOUT_S)
     _require(process.running and client.service_is_ready(), process, 'it to start')
     # an answer is lost where it comes before the two sides have found each other
-    answers = []
-    for _ in range(int(READY_TIMEOUT_S / ASK_AGAIN_S)):
-        answers.append(client.call_async(GetState.Request()))
-        wait_until(lambda: any(a.done() for a in answers) or not process.running, ASK_AGAIN_S)
-        if any(answer.done() for answer in answers) or not process.running:
+    asked: list[Future] = []
+    while len(asked) < READY_TIMEOUT_S / ASK_AGAIN_S:
+        asked.append(client.call_async(GetState.Request()))
+        if wait_until(lambda: any(a.done() for a in asked) or not process.running, ASK_AGAIN_S):
             break
-    done = [answer for answer in answers if answer.done()]
-    _require(process.running and bool(done), process, 'its lifecycle state')
-    state = done[0].result().current_state
+    answers = [answer.result() for answer in asked if answer.done()]
+    _require(process.running and bool(answers), process, 'its lifecycle state')
+    state = answers[0].current_state
     _require(state.id == State.PRIMARY_STATE_ACTIVE, process, f'it active, found {state.label}')
 
 
