@@ -78,6 +78,17 @@ def test_heads_span_zero_to_three_tenths(name: str) -> None:
         assert 0 < disparity.min() <= disparity.max() < 0.3
 
 
+@pytest.mark.parametrize('name', ['mobilenet', 'mobilenet_subpixel'])
+def test_disparities_are_float32_where_the_rest_is_bfloat16(name: str) -> None:
+    """Of bfloat16 there would be a few hundred different ones."""
+    network = build(name, narrow(name)).eval()
+    randomise(network, 1)
+    with torch.no_grad(), torch.autocast('cpu', torch.bfloat16):
+        finest = network(torch.rand(1, 3, 64, 128))[0]
+    assert finest.dtype == torch.float32
+    assert len(finest.unique()) > 2000
+
+
 def test_a_subpixel_head_lays_out_2x2_pixels_of_each_disparity() -> None:
     network = build('mobilenet_subpixel', narrow('mobilenet_subpixel')).eval()
     head = network.get_submodule('decoder.disp1')

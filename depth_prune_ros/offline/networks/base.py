@@ -122,9 +122,12 @@ class Decoder(nn.Module):
             mixed = self.get_submodule(mix)(torch.cat(parts, 1))
             features = net.gate(self._activation(mixed), mix)
             if level <= 4:
-                disparities.append(_disparity(self.get_submodule(f'disp{level}')(features)))
+                disparities.append(
+                    _disparity(_logits(self.get_submodule(f'disp{level}'), features))
+                )
         if self.subpixel:
-            disparities.append(_disparity(functional.pixel_shuffle(self.disp1(features), 2)))
+            blocks = _logits(self.disp1, features)
+            disparities.append(_disparity(functional.pixel_shuffle(blocks, 2)))
         return disparities[::-1]
 
     def keep_left(self) -> None:
@@ -185,5 +188,16 @@ def blockwise(head: nn.Module) -> nn.Module:
     return nn.Sequential(blocks, nn.PixelShuffle(2))
 
 
+def _logits(head: nn.Module, features: Tensor) -> Tensor:
+    """
+    Return a head's outputs in the precision of its weights.
+
+    bfloat16 has 128 values between d and 2 d: the losses would see its steps, not the scene's.
+    """
+    with torch.autocast(features.device.type, enabled=False):
+        found: Tensor = head(features.to(next(head.parameters()).dtype))
+    return found
+
+
 def _disparity(logits: Tensor) -> Tensor:
-    return 0.3 * torch.sigmoid(logits.float())
+    return 0.3 * torch.sigmoid(logits)
