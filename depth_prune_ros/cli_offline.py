@@ -31,6 +31,7 @@ Bags = Annotated[list[Path], typer.Option(help='Bag to learn from; repeat for mo
 Val = Annotated[list[Path], typer.Option(help='Bag to be judged on; repeat for more.')]
 Teacher = Annotated[list[Path], typer.Option(help='Checkpoint to distil from; repeat for more.')]
 Out = Annotated[Path, typer.Option(help='Folder of the run; a run in it is gone on with.')]
+New = Annotated[Path, typer.Option(help='Folder for the network, without checkpoints so far.')]
 Run = Annotated[Path, typer.Argument(help='Folder of a run, or one of its checkpoints.')]
 
 
@@ -110,7 +111,7 @@ def prune(
     say(f'{last}: masked. Next: depth-prune compact {out} --out {out}_compact')
 
 
-def compact(run: Run, out: Out) -> None:
+def compact(run: Run, out: New) -> None:
     """
     Remove the masked filters.
 
@@ -221,8 +222,7 @@ def _suit(bags: list[Path], out: Path) -> Path:
     from depth_prune_ros.offline.suit import suited_config
 
     file, lines = suited_config(bags, out)
-    for line in lines:
-        say(line)
+    say('\n'.join(lines))
     return file
 
 
@@ -283,7 +283,7 @@ def _training(
     from depth_prune_ros.offline.stages import read_data
 
     keep_freed_memory()
-    settings = read_config(config, prune or {})
+    settings = read_config(config, prune)
     board = Board(out)
     with ranks.together(), stoppable(), bars() as progress:
         data = read_data(bags, val, settings, lambda name, n: progress(f'reading {name}', n, 0))

@@ -149,7 +149,7 @@ def stoppable() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt as stopped:
-        say(str(stopped) or 'stopped before the first step; the same command starts again')
+        say(str(stopped) or 'stopped; the same command goes on from what is done')
         raise typer.Exit(130) from None
 
 

@@ -14,6 +14,9 @@ bag() {  # NAME COMMAND...: make the bag unless it is there
     name=$1; shift
     [ -e "$RUNS/bags/$name" ] || depth-prune bag "$@" --images jpeg
 }
+compact() {  # MASKED NAME: remove the masked filters unless that is done
+    [ -e "$RUNS/$2"/step-*/checkpoint.json ] || depth-prune compact "$RUNS/$1" --out "$RUNS/$2"
+}
 raw() { bag "$1" kitti "$KITTI/raw/2011_09_26/2011_09_26_drive_$1_sync" "$RUNS/bags/$1"; }
 
 mkdir -p "$RUNS/bags" "$OUT"
@@ -42,7 +45,7 @@ depth-prune train "$@" --teacher "$RUNS/teacher" --config "$CONFIG/train_mobilen
     --out "$RUNS/half"
 depth-prune prune "$RUNS/half" "$@" --budget macs=0.33 --config "$CONFIG/prune_small.yaml" \
     --out "$RUNS/masked"
-[ -e "$RUNS/compact" ] || depth-prune compact "$RUNS/masked" --out "$RUNS/compact"
+compact masked compact
 depth-prune train "$@" --start "$RUNS/compact" --teacher "$RUNS/teacher" --teacher "$RUNS/half" \
     --config "$CONFIG/finetune_small_96x320.yaml" --out "$RUNS/small_half"
 depth-prune train "$@" --start "$RUNS/small_half" --config "$CONFIG/finetune_small.yaml" \
@@ -56,7 +59,7 @@ python "$ROOT/benchmarks/half_precision.py" "$RUNS/dense" "$OUT/dense"
 # masks once more, at the size of depth_small; then it, and on a smaller image depth_tiny
 depth-prune prune "$RUNS/small_sharp" "$@" --budget macs=0.9 --config "$CONFIG/prune_blocks.yaml" \
     --out "$RUNS/blocks_masked"
-[ -e "$RUNS/blocks" ] || depth-prune compact "$RUNS/blocks_masked" --out "$RUNS/blocks"
+compact blocks_masked blocks
 for teacher in teacher small_sharp small_half; do
     set -- "$@" --teacher "$RUNS/$teacher"
 done

@@ -22,6 +22,7 @@ from depth_prune_ros.core.errors import CheckpointError
 from depth_prune_ros.core.models import shipped_checkpoint
 from depth_prune_ros.offline.networks.base import DepthNetwork
 from depth_prune_ros.offline.networks.catalogue import build
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from safetensors.torch import save_file
 import torch
@@ -97,9 +98,11 @@ def save(run: Path, checkpoint: Checkpoint, training: Mapping[str, Any] | None =
         else:
             partial.rename(final)
         sync(run)
-    except OSError as error:
+    # a full disk is a SafetensorError to one writer, and a RuntimeError to the other
+    except (OSError, SafetensorError, RuntimeError) as error:
         shutil.rmtree(partial, ignore_errors=True)
-        msg = f'{final}: expected to write a checkpoint, found: {error.strerror or error}'
+        reason = getattr(error, 'strerror', None) or str(error).splitlines()[0]
+        msg = f'{final}: expected to write a checkpoint, found: {reason}'
         raise CheckpointError(msg) from error
     for older in _steps(run):
         if older != final:

@@ -172,7 +172,8 @@ def read_config(path: Path | None, prune: Mapping[str, Any] | None = None) -> Tr
     """
     Read a YAML file; None gives the defaults.
 
-    :param prune: values of the prune section that stand above the file's; None leaves one alone
+    :param prune: values of the prune section that stand above the file's; None leaves one alone,
+        and None in all is a training without masks
     :raises ConfigError: no such file, not YAML, or a key or value that does not fit
     """
     file = ConfigFile({}, {}) if path is None else read_file(path)
@@ -187,8 +188,8 @@ def read_config(path: Path | None, prune: Mapping[str, Any] | None = None) -> Tr
         config = TrainConfig.model_validate(values)
     except ValidationError as error:
         raise ConfigError(explain(error, TrainConfig, path, lines)) from error
-    wanted = config.prune.model_fields_set & {'ramp', 'warmup'}
-    check_together(config, path, lines, prunes=bool(wanted))
+    written = config.prune.model_fields_set & {'ramp', 'warmup'}
+    check_together(config, path, lines, prunes=prune is not None or bool(written))
     return config
 
 

@@ -265,7 +265,8 @@ def distillation(predictions: list[Tensor], wanted: list[Tensor]) -> Tensor:
     """
     errors = []
     for predicted, taught in zip(predictions[:2], wanted, strict=True):
-        size = min(predicted.shape[-2:], taught.shape[-2:])
+        sides = zip(predicted.shape[-2:], taught.shape[-2:], strict=True)
+        size = torch.Size(map(min, sides))
         found = _shrunk(predicted[:, :1], size)
         errors.append((found.log() - _shrunk(taught, size).log()).abs().mean())
     return torch.stack(errors).mean()

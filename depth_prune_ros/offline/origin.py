@@ -7,9 +7,15 @@ from pathlib import Path
 
 from depth_prune_ros.core.errors import CheckpointError
 from depth_prune_ros.offline import checkpoint as checkpoints
+from depth_prune_ros.offline.config import TrainConfig
 from depth_prune_ros.offline.stage_folder import file_digest
+from depth_prune_ros.offline.stage_folder import flat
 
 ORIGIN = 'begun_with'
+# of the configuration: what makes another training of a run
+_DECISIVE = ('losses', 'augment', 'shares', 'batch', 'seed')
+_INDIFFERENT = {'prune.latency_table'}
+_FROM_WEIGHTS = '; from weights: '
 
 
 def weights_digest(run: Path | None) -> str:
@@ -17,23 +23,35 @@ def weights_digest(run: Path | None) -> str:
     return '' if run is None else file_digest(checkpoints.latest(run) / 'weights.safetensors')
 
 
-def check_origin(run: Path, wanted: Mapping[str, str]) -> None:
+def check_origin(run: Path, wanted: Mapping[str, str], config: TrainConfig) -> None:
     """
     Compare what a training begins with, with what its folder's run was begun with.
 
-    Runs without a record are of versions before it, and pass.
+    Runs without a record are of versions before it, and pass. Steps and rates may change: a run
+    is made longer, or goes on at a lower rate after it diverged.
 
     :param wanted: what would stand under ORIGIN in the card's provenance
     :raises CheckpointError: they differ; names the first difference
     """
     if not any(run.glob('step-*/checkpoint.json')):
         return
-    found = checkpoints.load(run).card.get('provenance', {}).get(ORIGIN, wanted)
-    for name, value in wanted.items():
-        other = found.get(name, '')
-        if other != value:
+    last = checkpoints.load(run)
+    found = last.card.get('provenance', {}).get(ORIGIN, wanted)
+    settings = flat(config.model_dump(include={*_DECISIVE, *(('prune',) if last.masks else ())}))
+    before = flat(last.config)
+    pairs = {name: (value, found.get(name, '')) for name, value in wanted.items()}
+    pairs |= {key: (value, before[key]) for key, value in settings.items() if key in before}
+    for name, (value, other) in pairs.items():
+        if other != value and name not in _INDIFFERENT:
+            text, found_text = ('none' if one == '' else one for one in (value, other))
             msg = (
-                f'{run}: expected a run of {name} {value or "none"}, found one of '
-                f'{other or "none"}; name another --out'
+                f'{run}: expected a run of {name} {text}, found one of {found_text}; '
+                'name another --out'
             )
             raise CheckpointError(msg)
+
+
+def merged_licence(own: str, *sources: str) -> str:
+    """Add the licences of weights that are started from or taught by: they hold on."""
+    parts = [own, *(part for source in sources for part in source.split(_FROM_WEIGHTS))]
+    return _FROM_WEIGHTS.join(filter(None, dict.fromkeys(parts)))

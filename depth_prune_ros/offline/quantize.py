@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from collections.abc import Iterable
+from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import asdict
 from dataclasses import replace
@@ -90,13 +91,17 @@ def quantize(
     card = replace(
         engine.card,
         name=out.stem,
-        provenance={**engine.card.provenance, 'int8': about},
+        # Neither the float model's milliseconds nor its figures on other bags are this model's.
+        provenance={**_untimed(engine.card.provenance), 'int8': about},
         parity={**engine.card.parity, 'float_int8': difference},
-        # The float model's figures on other bags are not this model's.
         metrics={bag: asdict(result.metrics) for bag, result in trial.after.items()},
     )
     save(trial.model, card, out)
     return card
+
+
+def _untimed(provenance: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in provenance.items() if name not in ('speed', 'latency')}
 
 
 def _judgement(trial: Trial) -> dict[str, Any]:

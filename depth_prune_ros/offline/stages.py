@@ -17,6 +17,8 @@ from depth_prune_ros.bags.frames import read_frames
 from depth_prune_ros.core.errors import BagError
 from depth_prune_ros.core.errors import CheckpointError
 from depth_prune_ros.core.errors import ConfigError
+from depth_prune_ros.core.metrics import EIGEN
+from depth_prune_ros.core.metrics import valid_pixels
 from depth_prune_ros.offline import checkpoint as checkpoints
 from depth_prune_ros.offline import ranks
 from depth_prune_ros.offline.baseline import check_baseline
@@ -40,6 +42,7 @@ from depth_prune_ros.offline.networks.catalogue import build
 from depth_prune_ros.offline.networks.catalogue import load_imagenet
 from depth_prune_ros.offline.networks.mobilenet import MobileNetDepth
 from depth_prune_ros.offline.origin import check_origin
+from depth_prune_ros.offline.origin import merged_licence
 from depth_prune_ros.offline.origin import ORIGIN
 from depth_prune_ros.offline.origin import weights_digest
 from depth_prune_ros.offline.progress import Report
@@ -114,6 +117,9 @@ def validation_frames(bag: Path, reading: Reading) -> list[Frame]:
     if not frames:
         msg = f'{bag}: expected validation frames with lidar or a depth image, found none'
         raise BagError(msg)
+    if not any(valid_pixels(f.depth, EIGEN).any() for f in frames if f.depth is not None):
+        msg = f'{bag}: expected measured depth up to 80 m in the Garg crop, found none there'
+        raise BagError(msg)
     return frames
 
 
@@ -153,9 +159,10 @@ def train(
     _check_network(network, config)
     teacher_digests = ' '.join(weights_digest(teacher) for teacher in teachers)
     origin = {'start': weights_digest(start), 'teacher': teacher_digests}
-    check_origin(out, origin)
-    card = _card(config, data, before, origin)
-    wise = Teachers([_teacher(checkpoints.load(teacher), config) for teacher in teachers])
+    check_origin(out, origin, config)
+    known = [checkpoints.load(teacher) for teacher in teachers]
+    card = _card(config, data, before, origin, known)
+    wise = Teachers([_teacher(teacher, config) for teacher in known])
     trainer = Trainer(network, data.dataset, config, card=card, teachers=wise)
     trainer.resume(out)
     return trainer.run(out, data.validation, report)
@@ -189,7 +196,7 @@ def prune(
     known = measures(network.layers, config.height * config.width)
     form, in_ms = config.prune.form, counts_latency(budget)
     origin = {'budget': budget, 'form': form, 'start': weights_digest(start)}
-    check_origin(out, origin)
+    check_origin(out, origin, config)
     bench = latency_bench(config, network.name) if in_ms or form == 'latency' else None
     known |= {} if bench is None else {'latency': bench.measure}
     wanted = parse_budget(budget, known, network.widths)
@@ -202,7 +209,7 @@ def prune(
         whole=network.unmasked_in_paper if form == 'paper' else (),
     )
     card = _card(config, data, before, origin)
-    card['provenance'] = {**card['provenance'], 'budget': _rounds(card, budget)}
+    card['provenance'] = _with_budget(card['provenance'], budget)
     wise = Teachers([_teacher(before, config)] if config.losses.distillation > 0 else [])
     trainer = Trainer(network, data.dataset, config, card=card, masks=masks, teachers=wise)
     trainer.resume(out)
@@ -253,16 +260,22 @@ def _check_network(network: DepthNetwork, config: TrainConfig) -> None:
 
 
 def _card(
-    config: TrainConfig, data: Data, before: Checkpoint | None, origin: dict[str, str]
+    config: TrainConfig,
+    data: Data,
+    before: Checkpoint | None,
+    origin: dict[str, str],
+    teachers: Sequence[Checkpoint] = (),
 ) -> dict[str, Any]:
     """Return what the model card will say of this training and the ones before it."""
     earlier = before.card if before is not None else {}
     history = earlier.get('provenance', {})
+    sources = [history, *(teacher.card.get('provenance', {}) for teacher in teachers)]
+    licences = [source.get('licence', '') for source in sources]
     provenance = {
         'trained_on': {**history.get('trained_on', {}), **data.dataset.bags},
         'cameras': {**history.get('cameras', {}), **data.dataset.cameras},
         'validated_on': {name: len(frames) for name, frames in data.validation.items()},
-        'licence': _licence(config.licence, history.get('licence', '')),
+        'licence': merged_licence(config.licence, *licences),
         ORIGIN: origin,
     }
     return {
@@ -276,12 +289,8 @@ def _card(
     }
 
 
-def _rounds(card: dict[str, Any], budget: str) -> str:
-    """Add a budget to those of the masks before, each a share of what the last one left."""
-    earlier = card['provenance'].get('budget')
-    return f'{earlier}, then {budget}' if earlier else budget
-
-
-def _licence(own: str, earlier: str) -> str:
-    """Add the licence of the weights that are started from: it holds for what they become."""
-    return earlier if own in earlier else f'{own}; from weights: {earlier}' if earlier else own
+def _with_budget(provenance: dict[str, Any], budget: str) -> dict[str, Any]:
+    """Add a budget to those of the masks before, of what they left; their latency is no more."""
+    earlier = provenance.get('budget')
+    both = f'{earlier}, then {budget}' if earlier else budget
+    return {**{k: v for k, v in provenance.items() if k != 'latency'}, 'budget': both}

@@ -130,7 +130,7 @@ class Trainer:
         stop = StopRequest()
         with stop.listening(), checkpoint_writer(out) as writer:
             try:
-                self._loop(validation, report, writer, stop)
+                stopped = self._loop(validation, report, writer, stop)
             except _DivergenceError as error:
                 writer.wait()
                 last = checkpoints.latest(out) if any(out.glob('step-*')) else 'none'
@@ -139,7 +139,7 @@ class Trainer:
             writer.wait()
             self.held_up_s = writer.held_up_s
             ranks.wait()
-            if self.step < self._config.steps:
+            if stopped:
                 msg = f'{checkpoints.latest(out)}: stopped; the same command goes on from there'
                 raise KeyboardInterrupt(msg)
         return checkpoints.latest(out)
@@ -150,14 +150,13 @@ class Trainer:
         report: Report,
         writer: CheckpointWriter,
         stop: StopRequest,
-    ) -> None:
+    ) -> bool:
         config, steps = self._config, self._config.steps
         self._agree()
         first = ranks.rank() == 0
         self.network.train()
         with ThreadPoolExecutor(1) as loader:
-            coming = loader.submit(self._batch, self.step)
-            stopping = False
+            coming, stopping = loader.submit(self._batch, self.step), False
             while self.step < steps and not stopping:
                 batch = coming.result()
                 coming = loader.submit(self._batch, self.step + 1)
@@ -165,14 +164,14 @@ class Trainer:
                 last, progress = self.step == steps, self._progress(terms)
                 if first and validation and (last or self.step % config.validate_every == 0):
                     progress = self._validate(validation, progress)
-                    metrics = progress.validation.items()
-                    self._card['metrics'] = {name: asdict(m) for name, m in metrics}
+                judged = progress.validation.items()  # of these very weights, or none
+                self._card['metrics'] = {name: asdict(metrics) for name, metrics in judged}
                 stopping = ranks.any_rank(stop.asked)
-                due = last or stopping or self.step % config.checkpoint_every == 0
-                if first and due:
+                if first and (last or stopping or self.step % config.checkpoint_every == 0):
                     writer.write(self._checkpoint(), self._state())
                 if first:
                     report(progress)
+        return stopping
 
     def _use(self, speed: Speed) -> None:
         self.speed = speed

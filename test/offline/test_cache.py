@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 import json
 import os
 from pathlib import Path
@@ -25,6 +23,7 @@ from depth_prune_ros.offline.cache import CachedSamples
 from depth_prune_ros.offline.config import AugmentConfig
 from depth_prune_ros.offline.dataset import Dataset
 from depth_prune_ros.offline.samples import load_samples
+from full_disk import files_of_at_most
 import numpy as np
 import pytest
 import torch
@@ -260,25 +259,11 @@ def test_a_full_disk_is_one_line(bag: Path, tmp_path: Path) -> None:
     assert 'name a folder on another disk' in done.stderr
 
 
-@contextmanager
-def _files_of_at_most(count: int) -> Iterator[None]:
-    import resource
-
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (count, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-        signal.signal(signal.SIGXFSZ, handler)
-
-
 def test_a_write_that_fails_half_way_leaves_nothing(bag: Path, folder: Path) -> None:
     each = _read(bag, folder)[0]
     needed = json.loads(next(folder.glob('*/about.json')).read_text())['bytes']
     shutil.rmtree(folder)
-    with _files_of_at_most(needed // 2), pytest.raises(TrainingError) as caught:
+    with files_of_at_most(needed // 2), pytest.raises(TrainingError) as caught:
         _read(bag, folder)
     message = str(caught.value)
     assert message.startswith(f'{folder}: expected ')

@@ -11,6 +11,7 @@ from typing import Any
 from depth_prune_ros.core.errors import CheckpointError
 from depth_prune_ros.offline import checkpoint as checkpoints
 from depth_prune_ros.offline.checkpoint import Checkpoint
+from full_disk import files_of_at_most
 import pytest
 from safetensors.torch import save_file
 from tiny_networks import checkpoint
@@ -90,17 +91,17 @@ def test_a_half_written_one_is_ignored(state: Checkpoint, tmp_path: Path) -> Non
     assert not (tmp_path / '.step-0000009.partial').exists()
 
 
+@pytest.mark.parametrize('spare', [-1, 0], ids=['weights', 'training'])
 def test_a_failed_save_leaves_the_one_before(
-    state: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    spare: int, state: Checkpoint, tmp_path: Path
 ) -> None:
-    checkpoints.save(tmp_path, state)
-
-    def full(_tensors: Any, _file: Path) -> None:
-        raise OSError(28, 'No space left on device')
-
-    monkeypatch.setattr(checkpoints, 'save_file', full)
-    with pytest.raises(CheckpointError, match='step-0000004: .*found: No space left on device$'):
-        checkpoints.save(tmp_path, _at(state, 4))
+    """No file may be larger than the weights, or than a byte less: as on a full disk."""
+    last = checkpoints.save(tmp_path, state)
+    weights = (last / 'weights.safetensors').stat().st_size
+    training = {'optimiser': {'state': torch.zeros(weights)}}
+    told = r'step-0000004: expected to write a checkpoint, found: [^\n]+$'
+    with files_of_at_most(weights + spare), pytest.raises(CheckpointError, match=told):
+        checkpoints.save(tmp_path, _at(state, 4), training)
     assert [p.name for p in tmp_path.iterdir()] == ['step-0000003']
     assert checkpoints.load(tmp_path).step == 3
 

@@ -148,6 +148,10 @@ def test_what_the_command_says_stands_above_the_file(tmp_path: Path) -> None:
     assert read_config(None, {'form': 'paper'}).prune.form == 'paper'
     with pytest.raises(ConfigError, match="^options: prune.form: .*, found 'papers'"):
         read_config(None, {'form': 'papers'})
+    file.write_text('steps: 30\n')
+    assert read_config(file).steps == 30
+    with pytest.raises(ConfigError, match='prune.warmup: expected at most 22 steps'):
+        read_config(file, {})
     file.write_text('prune: [1]\n')
     with pytest.raises(ConfigError, match=r'prune: .*, found \[1\]'):
         read_config(file, {'multiple': 8})

@@ -1,19 +1,26 @@
-"""A run goes on with what it was begun with, or not at all."""
+"""What a run says of its beginning and itself; it goes on with that, or not at all."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+import os
 from pathlib import Path
+import signal
 
 from depth_prune_ros.core.errors import CheckpointError
+from depth_prune_ros.core.metrics import DepthMetrics
 from depth_prune_ros.offline import checkpoint as checkpoints
 from depth_prune_ros.offline import stages
+from depth_prune_ros.offline import train
 from depth_prune_ros.offline.config import AugmentConfig
+from depth_prune_ros.offline.config import LossConfig
 from depth_prune_ros.offline.config import TrainConfig
 from depth_prune_ros.offline.dataset import Dataset
 from depth_prune_ros.offline.masks import Masks
+from depth_prune_ros.offline.networks.base import DepthNetwork
 from depth_prune_ros.offline.networks.catalogue import build
+from depth_prune_ros.offline.progress import Progress
 from depth_prune_ros.offline.samples import Sample
 import numpy as np
 import pytest
@@ -59,8 +66,10 @@ def starts(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 def _go(stage: str, out: Path, **changes: object) -> Path:
     """Run a stage for a few steps."""
     config = _config('mobilenet', (32, 64))
-    settings = {key: changes.pop(key) for key in ('steps', 'learning_rate') if key in changes}
+    own = ('steps', 'learning_rate', 'seed', 'losses', 'augment')
+    settings = {key: changes.pop(key) for key in own if key in changes}
     form = {'form': changes.pop('form', 'budget')}
+    form |= {'curvature': changes.pop('curvature', 1000.0)}
     config = config.model_copy(update={**settings, 'prune': config.prune.model_copy(update=form)})
     options = {'budget': 'macs=0.5', **changes} if stage == 'prune' else changes
     return getattr(stages, stage)(config, _data((32, 64)), out, lambda _: None, **options)
@@ -75,6 +84,18 @@ def _go(stage: str, out: Path, **changes: object) -> Path:
         ('train', {'start': 1}, 'a run of start [0-9a-f]{32}, found one of [0-9a-f]{32}'),
         ('train', {'teachers': [1]}, 'a run of teacher [0-9a-f]{32}, found one of [0-9a-f]{32}'),
         ('train', {'teachers': []}, 'a run of teacher none, found one of [0-9a-f]{32}'),
+        ('train', {'seed': 3}, 'a run of seed 3, found one of 0'),
+        (
+            'train',
+            {'losses': LossConfig(hints=0.5)},
+            'a run of losses.hints 0.5, found one of',
+        ),
+        (
+            'prune',
+            {'augment': AugmentConfig(crop=0.5)},
+            'a run of augment.crop 0.5, found one',
+        ),
+        ('prune', {'curvature': 7.0}, 'a run of prune.curvature 7.0, found one of 1000.0'),
     ],
 )
 def test_another_beginning_is_refused(
@@ -86,7 +107,9 @@ def test_another_beginning_is_refused(
     before = (last / 'weights.safetensors').read_bytes()
     second = {'1': starts[1], '[1]': [starts[1]]}
     other = {key: second.get(str(value), value) for key, value in change.items()}
-    with pytest.raises(CheckpointError, match=f'expected {message}; name another --out') as caught:
+    with pytest.raises(
+        CheckpointError, match=f'expected {message}.*; name another --out'
+    ) as caught:
         _go(stage, tmp_path, steps=3, **{**first, **other})
     assert '\n' not in str(caught.value)
     assert (last / 'weights.safetensors').read_bytes() == before
@@ -102,6 +125,65 @@ def test_a_run_without_a_record_is_gone_on_with(starts: tuple[Path, Path], tmp_p
     checkpoints.save(tmp_path, old, checkpoints.load_training(tmp_path))
     again = _go('prune', tmp_path, start=starts[1], budget='macs=0.3', steps=3)
     assert checkpoints.load(again).step == 3
+
+
+def test_the_card_has_the_licences_of_start_and_teachers(
+    starts: tuple[Path, Path], tmp_path: Path
+) -> None:
+    last = checkpoints.load(_go('train', tmp_path, teachers=[starts[1]]))
+    said = last.card['provenance']['licence']
+    assert said == 'as the bags it was trained on; from weights: CC0'
+
+
+def test_masks_have_no_milliseconds_of_masks_before(tmp_path: Path) -> None:
+    before = checkpoint('mobilenet', narrow('mobilenet', 4))
+    provenance = {**before.card['provenance'], 'latency': {'measured_ms': 9.0, 'budget_ms': 8.0}}
+    timed = replace(before, card={**before.card, 'provenance': provenance})
+    start = checkpoints.save(tmp_path / 'start', timed)
+    last = checkpoints.load(_go('prune', tmp_path / 'masked', start=start))
+    assert last.card['provenance']['budget'] == 'macs=0.5'
+    assert 'latency' not in last.card['provenance']
+
+
+def test_metrics_are_of_the_checkpoints_own_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Judged at step 2 of 4, stopped in the next one, gone on with to the end."""
+
+    def judged(network: DepthNetwork, *_: object) -> DepthMetrics:
+        weights = next(network.parameters()).detach()
+        return DepthMetrics(float(weights.double().sum()), *[0.0] * 6)
+
+    def stop(progress: Progress) -> None:
+        if progress.step == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(train, 'validate', judged)
+    monkeypatch.setattr(train, 'preview', lambda *_: None)
+    config = _config('mobilenet', (32, 64)).model_copy(update={'steps': 4, 'validate_every': 2})
+    data = replace(_data((32, 64)), validation={'street': [None]})
+    with pytest.raises(KeyboardInterrupt):
+        stages.train(config, data, tmp_path, stop)
+    stopped = checkpoints.load(tmp_path)
+    assert (stopped.step, stopped.card['metrics']) == (3, {})
+    last = checkpoints.load(stages.train(config, data, tmp_path, lambda _: None))
+    wanted = next(last.build().parameters()).detach().double().sum()
+    assert last.card['metrics']['street']['abs_rel'] == pytest.approx(float(wanted))
+
+
+def test_a_stop_in_the_last_step_is_not_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def judged(*_: object) -> DepthMetrics:
+        os.kill(os.getpid(), signal.SIGINT)
+        return DepthMetrics(*[0.0] * 7)
+
+    monkeypatch.setattr(train, 'validate', judged)
+    monkeypatch.setattr(train, 'preview', lambda *_: None)
+    data = replace(_data((32, 64)), validation={'street': [None]})
+    with pytest.raises(KeyboardInterrupt, match='step-0000002: stopped'):
+        stages.train(_config('mobilenet', (32, 64)), data, tmp_path, lambda _: None)
+    assert checkpoints.load(tmp_path).step == 2
 
 
 def test_the_form_of_the_paper(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,6 +21,7 @@ from depth_prune_ros.offline.dataset import Dataset
 from depth_prune_ros.offline.dataset import TrainingBatch
 from depth_prune_ros.offline.losses import warp
 from depth_prune_ros.offline.networks.catalogue import build
+from depth_prune_ros.offline.origin import merged_licence
 from depth_prune_ros.offline.samples import kept_size
 from depth_prune_ros.offline.samples import to_sample
 from depth_prune_ros.offline.suit import Finding
@@ -173,9 +174,12 @@ def test_the_licence_of_shipped_weights_stays_with_what_they_become() -> None:
     assert shipped.widths == build('mobilenet_subpixel').widths
     assert max(float(v.abs().max()) for v in shipped.build().state_dict().values()) < math.inf
     earlier = shipped.card['provenance']['licence']
-    assert stages._licence('mine', earlier) == f'mine; from weights: {earlier}'
-    twice = stages._licence('mine', stages._licence('mine', earlier))
-    assert twice == f'mine; from weights: {earlier}'
+    once = merged_licence('mine', earlier)
+    assert once == f'mine; from weights: {earlier}'
+    assert merged_licence('mine', once, earlier) == once
+    # a part of a name is another licence
+    assert merged_licence('CC BY', 'CC BY-NC') == 'CC BY; from weights: CC BY-NC'
+    assert merged_licence('mine', '', 'theirs', 'mine') == 'mine; from weights: theirs'
 
 
 def test_a_run_of_the_name_goes_before_the_shipped_one(

@@ -57,7 +57,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         CARD,
         parity={'torch_onnx': 1e-6},
         metrics={'elsewhere': {'abs_rel': 0.1}},
-        provenance={'licence': 'CC0'},
+        provenance={'licence': 'CC0', 'speed': {'ms': 1.0}, 'latency': {'measured_ms': 1.0}},
     )
     return {
         name: write_small_model(folder / f'{name}.onnx', card, blow_up)
@@ -131,6 +131,7 @@ def test_the_card_tells(models: dict[str, Path], bags: Bags, tmp_path: Path) -> 
     card, about = engine.card, engine.card.provenance['int8']
     assert card.to_json() == returned.to_json()
     assert (card.name, card.provenance['licence']) == ('yard', 'CC0')
+    assert set(card.provenance) == {'licence', 'int8'}  # not the float one's milliseconds
     assert about['from_sha256'] == before.sha256
     assert about['calibrated_on'] == {'street_a': 3}
     assert (about['protocol'], about['max_loss']) == ('eigen', 0.005)

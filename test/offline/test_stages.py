@@ -204,6 +204,17 @@ def test_validation_needs_depth(bags: tuple[Path, Path], tmp_path: Path) -> None
         stages.read_data(bags, [bag], CONFIG, lambda *_: None)
 
 
+def test_validation_needs_depth_that_is_judged(bags: tuple[Path, Path], tmp_path: Path) -> None:
+    bag = tmp_path / 'far'
+    camera = Intrinsics(64, 32, 48.0, 48.0, 31.5, 15.5)
+    with BagWriter(bag) as writer:
+        writer.camera_info('/camera/camera_info', 10**9, 'camera', camera)
+        writer.image('/camera/image_raw', 10**9, 'camera', np.zeros((32, 64, 3), np.uint8))
+        writer.image('/camera/depth', 10**9, 'camera', np.full((32, 64), 90, np.float32))
+    with pytest.raises(BagError, match='far: expected measured depth up to 80 m in the Garg crop'):
+        stages.read_data(bags, [bag], CONFIG, lambda *_: None)
+
+
 def test_two_bags_of_one_name(bags: tuple[Path, Path]) -> None:
     with pytest.raises(BagError, match="different names, found 'street_a' twice"):
         stages.read_data([bags[0], bags[0]], [], CONFIG, lambda *_: None)
