@@ -19,7 +19,6 @@ import time
 
 from depth_prune_ros.bags.street import Street
 from depth_prune_ros.bags.street import street_to_bag
-from depth_prune_ros.offline import stages
 from depth_prune_ros.offline.config import TrainConfig
 from depth_prune_ros.offline.dataset import TrainingBatch
 from depth_prune_ros.offline.losses import depth_loss
@@ -28,6 +27,8 @@ from depth_prune_ros.offline.machine import keep_freed_memory
 from depth_prune_ros.offline.networks.catalogue import build
 from depth_prune_ros.offline.progress import Progress
 from depth_prune_ros.offline.train import Trainer
+from depth_prune_ros.offline.training_data import read_data
+from depth_prune_ros.offline.training_data import TrainingData
 import torch
 
 IN_MEMORY = 4
@@ -120,13 +121,13 @@ def _config(options: argparse.Namespace) -> TrainConfig:
     )
 
 
-def _data(folder: Path, config: TrainConfig) -> stages.Data:
+def _data(folder: Path, config: TrainConfig) -> TrainingData:
     bag = folder / 'street'
     if not bag.exists():
         folder.mkdir(parents=True, exist_ok=True)
         street_to_bag(folder / 'part', Street(seed=1, frames=16, width=960, height=288))
         (folder / 'part').rename(bag)
-    return stages.read_data([bag], [], config, lambda *_: None)
+    return read_data([bag], [], config, lambda *_: None)
 
 
 def _result(

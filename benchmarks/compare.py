@@ -27,6 +27,8 @@ from depth_prune_ros.offline import stages
 from depth_prune_ros.offline.config import TrainConfig
 from depth_prune_ros.offline.cost import measures
 from depth_prune_ros.offline.machine import keep_freed_memory
+from depth_prune_ros.offline.training_data import read_data
+from depth_prune_ros.offline.training_data import TrainingData
 from kitti_runs import kitti_bags
 from kitti_runs import make_rows
 from kitti_runs import plan_parser
@@ -67,7 +69,7 @@ def main() -> None:
     ]
     print(f'{len(missing)} rows to make')
     config = TrainConfig.model_validate(plan['train'])
-    data = stages.read_data(*kitti_bags(options.runs / 'bags'), config, lambda *_: None)
+    data = read_data(*kitti_bags(options.runs / 'bags'), config, lambda *_: None)
     dense = Path(plan['dense'])
     if missing and not any(dense.glob('step-*')):
         print(f'{dense}: training the dense start')
@@ -94,7 +96,7 @@ def planned(plan: dict[str, Any]) -> Iterator[Run]:
 
 
 def _make(
-    run: Run, plan: dict[str, Any], config: TrainConfig, data: stages.Data, runs: Path
+    run: Run, plan: dict[str, Any], config: TrainConfig, data: TrainingData, runs: Path
 ) -> dict[str, Any]:
     """Prune, fine-tune, judge; write the row."""
     start = time.monotonic()

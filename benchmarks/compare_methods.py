@@ -25,6 +25,7 @@ from depth_prune_ros.offline.losses import depth_loss
 from depth_prune_ros.offline.losses import Weights
 from depth_prune_ros.offline.networks.base import DepthNetwork
 from depth_prune_ros.offline.networks.catalogue import build
+from depth_prune_ros.offline.training_data import TrainingData
 import numpy as np
 import torch
 
@@ -42,7 +43,7 @@ Report = Callable[[Any], None]
 
 
 def learned_masks(
-    method: str, dense: Path, budget: str, config: TrainConfig, data: stages.Data, folder: Path
+    method: str, dense: Path, budget: str, config: TrainConfig, data: TrainingData, folder: Path
 ) -> Checkpoint:
     """Learn masks from the dense checkpoint and return the compact network."""
     prune = {**config.prune.model_dump(), 'form': FORMS[method]}
@@ -58,7 +59,7 @@ def at_once(
     dense: Checkpoint,
     ratio: float,
     config: TrainConfig,
-    data: stages.Data,
+    data: TrainingData,
     given: Mapping[str, int] | None = None,
 ) -> Checkpoint:
     """
@@ -88,7 +89,7 @@ def at_once(
 
 
 def _torch_pruning(
-    method: str, dense: Checkpoint, ratio: float, config: TrainConfig, data: stages.Data
+    method: str, dense: Checkpoint, ratio: float, config: TrainConfig, data: TrainingData
 ) -> DepthNetwork:
     """Prune by Torch-Pruning to just below the ratio."""
     import torch_pruning as tp
@@ -145,7 +146,7 @@ def _torch_pruning(
     return best
 
 
-def _accumulate_gradients(network: DepthNetwork, config: TrainConfig, data: stages.Data) -> None:
+def _accumulate_gradients(network: DepthNetwork, config: TrainConfig, data: TrainingData) -> None:
     weights = Weights(**config.losses.model_dump(exclude={'distillation'}))
     for number in range(TAYLOR_BATCHES):
         batch = data.dataset.batch(number, config.batch, config.seed)

@@ -30,6 +30,7 @@ from depth_prune_ros.offline.machine import keep_freed_memory
 from depth_prune_ros.offline.networks.base import DepthNetwork
 from depth_prune_ros.offline.networks.catalogue import NETWORKS
 from depth_prune_ros.offline.progress import Progress
+from depth_prune_ros.offline.training_data import read_data
 from kitti_runs import kitti_bags
 from kitti_runs import make_rows
 from kitti_runs import plan_parser
@@ -101,7 +102,7 @@ def _make(run: Run, training: list[Path], validation: list[Path], folder: Path) 
     start = None if widths == SAME else _start(config, widths, folder / f'{run.name}-start')
     if not any(share.startswith('street') for share in config.shares):
         training = [bag for bag in training if not bag.name.startswith('street')]
-    data = stages.read_data(training, validation, config, lambda *_: None)
+    data = read_data(training, validation, config, lambda *_: None)
     course: dict[int, float] = {}
 
     def note(progress: Progress) -> None:

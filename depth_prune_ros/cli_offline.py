@@ -24,7 +24,7 @@ import typer
 if TYPE_CHECKING:
     from depth_prune_ros.offline.config import TrainConfig
     from depth_prune_ros.offline.progress import Progress
-    from depth_prune_ros.offline.stages import Data
+    from depth_prune_ros.offline.training_data import TrainingData
 
 Config = Annotated[Path | None, typer.Option(help='YAML file, see config/; defaults without.')]
 Bags = Annotated[list[Path], typer.Option(help='Bag to learn from; repeat for more.')]
@@ -274,13 +274,13 @@ def _training(
     config: Path | None,
     out: Path,
     prune: Mapping[str, Any] | None = None,
-) -> Iterator[tuple[TrainConfig, Data, Callable[[Progress], None]]]:
+) -> Iterator[tuple[TrainConfig, TrainingData, Callable[[Progress], None]]]:
     """Read configuration (with changes to its prune section) and bags, and show the progress."""
     from depth_prune_ros.offline import ranks
     from depth_prune_ros.offline.board import Board
     from depth_prune_ros.offline.config import read_config
     from depth_prune_ros.offline.machine import keep_freed_memory
-    from depth_prune_ros.offline.stages import read_data
+    from depth_prune_ros.offline.training_data import read_data
 
     keep_freed_memory()
     settings = read_config(config, prune)

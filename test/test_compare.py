@@ -7,9 +7,10 @@ from compare_methods import at_once
 import compare_results
 from depth_prune_ros.bags.street import Street
 from depth_prune_ros.bags.street import street_to_bag
-from depth_prune_ros.offline import stages
 from depth_prune_ros.offline.config import TrainConfig
 from depth_prune_ros.offline.cost import measures
+from depth_prune_ros.offline.training_data import read_data
+from depth_prune_ros.offline.training_data import TrainingData
 import pytest
 from tiny_networks import checkpoint
 from tiny_networks import narrow
@@ -20,16 +21,18 @@ CONFIG = TrainConfig.model_validate({'height': 32, 'width': 64, 'batch': 2, 'ima
 
 
 @pytest.fixture(scope='module')
-def data(tmp_path_factory: pytest.TempPathFactory) -> stages.Data:
+def data(tmp_path_factory: pytest.TempPathFactory) -> TrainingData:
     bag = tmp_path_factory.mktemp('bags') / 'street'
     street_to_bag(bag, Street(seed=1, frames=2, width=128, height=64))
-    return stages.read_data([bag], [], CONFIG, lambda *_: None)
+    return read_data([bag], [], CONFIG, lambda *_: None)
 
 
 @pytest.mark.parametrize(
     'method', ['random-masks', 'uniform-scratch', 'tp-l1', 'tp-group-norm', 'tp-taylor']
 )
-def test_methods_meet_the_budget_with_a_network_that_loads(method: str, data: stages.Data) -> None:
+def test_methods_meet_the_budget_with_a_network_that_loads(
+    method: str, data: TrainingData
+) -> None:
     small = at_once(method, DENSE, 0.4, CONFIG, data)
     macs = measures(DENSE.build().layers, 32 * 64)['macs'].price
     assert 0.3 < macs(small.widths) / macs(DENSE.widths) <= 0.4
@@ -42,7 +45,7 @@ def test_methods_meet_the_budget_with_a_network_that_loads(method: str, data: st
     assert (own <= kept) == (method != 'uniform-scratch')
 
 
-def test_our_widths_from_random_weights(data: stages.Data) -> None:
+def test_our_widths_from_random_weights(data: TrainingData) -> None:
     widths = narrow('mobilenet', 8)
     small = at_once('ours-from-scratch', DENSE, 0.4, CONFIG, data, widths)
     assert small.widths == widths

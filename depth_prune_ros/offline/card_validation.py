@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from depth_prune_ros.offline.checkpoint import Checkpoint
-from depth_prune_ros.offline.stages import bag_name
-from depth_prune_ros.offline.stages import validation_frames
+from depth_prune_ros.offline.training_data import bag_name
+from depth_prune_ros.offline.training_data import validation_frames
 from depth_prune_ros.offline.validation import validate
 
 

@@ -45,6 +45,8 @@ from depth_prune_ros.offline.stage_folder import is_done
 from depth_prune_ros.offline.stage_folder import run_digest
 from depth_prune_ros.offline.stage_folder import run_files
 from depth_prune_ros.offline.stage_folder import StageFolder
+from depth_prune_ros.offline.training_data import read_data
+from depth_prune_ros.offline.training_data import TrainingData
 
 
 @dataclass(frozen=True)
@@ -159,7 +161,7 @@ class Pipeline:
         self,
         name: str,
         before: Mapping[str, Path],
-        make: Callable[[Path, TrainConfig, stages.Data, Report], object],
+        make: Callable[[Path, TrainConfig, TrainingData, Report], object],
         more: Mapping[str, Any] | None = None,
     ) -> _Stage:
         """
@@ -173,7 +175,7 @@ class Pipeline:
         def run(folder: Path) -> None:
             with self._watch.training(folder, config) as report:
                 bags = self._config.bags, self._config.val
-                make(folder, config, stages.read_data(*bags, config, self._reading), report)
+                make(folder, config, read_data(*bags, config, self._reading), report)
 
         inputs = partial(self._inputs.training, name, before, more or {})
         return _Stage(name, inputs, run, run_files, trains=True)
@@ -183,10 +185,14 @@ class Pipeline:
         progress = partial(self._watch.progress, 'measuring layers')
         check_budget(config.prune, config.budget, config.start_widths(), progress)
 
-    def _train(self, folder: Path, config: TrainConfig, data: stages.Data, report: Report) -> None:
+    def _train(
+        self, folder: Path, config: TrainConfig, data: TrainingData, report: Report
+    ) -> None:
         stages.train(config, data, folder, report, start=self._config.start_from)
 
-    def _prune(self, folder: Path, config: TrainConfig, data: stages.Data, report: Report) -> None:
+    def _prune(
+        self, folder: Path, config: TrainConfig, data: TrainingData, report: Report
+    ) -> None:
         budget = self._config.budget
         if takes_table(config, budget):  # of this computer: the check may have been another's
             latency_bench(
@@ -199,7 +205,7 @@ class Pipeline:
             Latency(**found).check()
 
     def _finetune(
-        self, folder: Path, config: TrainConfig, data: stages.Data, report: Report
+        self, folder: Path, config: TrainConfig, data: TrainingData, report: Report
     ) -> None:
         start, teacher = self._folder('compact'), self._folder('train')
         stages.train(config, data, folder, report, start=start, teachers=[teacher])

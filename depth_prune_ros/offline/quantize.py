@@ -36,7 +36,7 @@ from depth_prune_ros.offline.int8 import harms
 from depth_prune_ros.offline.int8_search import Bench
 from depth_prune_ros.offline.int8_search import fewest_float
 from depth_prune_ros.offline.int8_search import Trial
-from depth_prune_ros.offline.stages import bag_name
+from depth_prune_ros.offline.training_data import bag_name
 import numpy as np
 from numpy.typing import NDArray
 

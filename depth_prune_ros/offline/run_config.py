@@ -28,7 +28,7 @@ from depth_prune_ros.offline.latency_table import load_table
 from depth_prune_ros.offline.networks.catalogue import imagenet_file
 from depth_prune_ros.offline.networks.catalogue import NETWORKS
 from depth_prune_ros.offline.networks.mobilenet import MobileNetDepth
-from depth_prune_ros.offline.stages import bag_name
+from depth_prune_ros.offline.training_data import bag_name
 from pydantic import AfterValidator
 from pydantic import Field
 from pydantic import field_validator

@@ -17,8 +17,8 @@ from depth_prune_ros.offline.stage_folder import file_digest
 from depth_prune_ros.offline.stage_folder import flat
 from depth_prune_ros.offline.stage_folder import Inputs
 from depth_prune_ros.offline.stage_folder import run_digest
-from depth_prune_ros.offline.stages import bag_name
-from depth_prune_ros.offline.stages import samples_of
+from depth_prune_ros.offline.training_data import bag_name
+from depth_prune_ros.offline.training_data import samples_of
 
 # what a training's result does not depend on
 _INDIFFERENT = {'tensorboard', 'cache', 'checkpoint_every', 'validate_every'}

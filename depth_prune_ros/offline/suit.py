@@ -16,7 +16,7 @@ from depth_prune_ros.bags.topics import find_topics
 from depth_prune_ros.core.errors import TrainingError
 from depth_prune_ros.offline.config import TrainConfig
 from depth_prune_ros.offline.networks.catalogue import NETWORKS
-from depth_prune_ros.offline.stages import bag_name
+from depth_prune_ros.offline.training_data import bag_name
 import numpy as np
 import yaml
 

@@ -21,6 +21,7 @@ from depth_prune_ros.offline.losses import Weights
 from depth_prune_ros.offline.progress import Progress
 from depth_prune_ros.offline.teachers import Teacher
 from depth_prune_ros.offline.teachers import Teachers
+from depth_prune_ros.offline.training_data import read_data
 from tiny_networks import checkpoint
 from tiny_networks import narrow
 import torch
@@ -63,7 +64,7 @@ def prepare(folder: Path) -> None:
 def curves(folder: Path, out: Path) -> Curves:
     """Return by stage the terms of each step, the masks' share and the validations' AbsRel."""
     torch.set_num_threads(1)
-    data = stages.read_data([folder / 'street'], [folder / 'hall'], CONFIG, lambda *_: None)
+    data = read_data([folder / 'street'], [folder / 'hall'], CONFIG, lambda *_: None)
     found: Curves = {'train': [], 'prune': []}
 
     def into(stage: str) -> stages.Report:
@@ -90,7 +91,7 @@ def curves(folder: Path, out: Path) -> Curves:
 
 def exact_direction(folder: Path, masks: Mapping[str, Tensor]) -> Tensor:
     """Return the direction of the first step's gradient in one process, in float64."""
-    data = stages.read_data([folder / 'street'], [folder / 'hall'], CONFIG, lambda *_: None)
+    data = read_data([folder / 'street'], [folder / 'hall'], CONFIG, lambda *_: None)
     drawn = data.dataset.batch(0, CONFIG.batch, CONFIG.seed)
     floats = {f.name: getattr(drawn, f.name) for f in fields(drawn)}
     floats = {name: x.double() for name, x in floats.items() if x.is_floating_point()}

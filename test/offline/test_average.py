@@ -11,7 +11,7 @@ from depth_prune_ros.bags.street import street_to_bag
 from depth_prune_ros.core.errors import CheckpointError
 from depth_prune_ros.offline import checkpoint as checkpoints
 from depth_prune_ros.offline.average import average
-from depth_prune_ros.offline.stages import validation_frames
+from depth_prune_ros.offline.training_data import validation_frames
 from depth_prune_ros.offline.validation import validate
 import pytest
 from tiny_networks import checkpoint

@@ -33,6 +33,7 @@ from depth_prune_ros.offline.networks.catalogue import build
 from depth_prune_ros.offline.networks.mobilenet import MobileNetDepth
 from depth_prune_ros.offline.networks.prunable import Layer
 from depth_prune_ros.offline.networks.prunable import Prunable
+from depth_prune_ros.offline.training_data import read_data
 import numpy as np
 import pytest
 from tiny_networks import checkpoint
@@ -248,7 +249,7 @@ def test_pruning_to_a_latency(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     bag = tmp_path / 'street'
     street_to_bag(bag, Street(seed=1, frames=2, width=96, height=48))
     config = _tiny_config()
-    data = stages.read_data([bag], [], config, lambda *_: None)
+    data = read_data([bag], [], config, lambda *_: None)
     dense = stages.train(config, data, tmp_path / 'dense', lambda _: None)
     last = stages.prune(
         config, data, tmp_path / 'masked', lambda _: None, start=dense, budget='latency=0.9'

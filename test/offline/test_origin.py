@@ -22,6 +22,7 @@ from depth_prune_ros.offline.networks.base import DepthNetwork
 from depth_prune_ros.offline.networks.catalogue import build
 from depth_prune_ros.offline.progress import Progress
 from depth_prune_ros.offline.samples import Sample
+from depth_prune_ros.offline.training_data import TrainingData
 import numpy as np
 import pytest
 from tiny_networks import checkpoint
@@ -47,12 +48,12 @@ def _config(network: str, size: tuple[int, int], **prune: object) -> TrainConfig
     )
 
 
-def _data(size: tuple[int, int]) -> stages.Data:
+def _data(size: tuple[int, int]) -> TrainingData:
     rng = np.random.default_rng(1)
     image = rng.integers(0, 256, (*size, 3), dtype=np.uint8)
     points = np.array([[0.3, 0.4, 6.0], [0.6, 0.7, 9.0]], np.float32)
     sample = Sample(image, None, points, fx_over_width=0.6, baseline_m=0.5)
-    return stages.Data(Dataset({'yard': [sample]}, {}, size, 0.5, AugmentConfig()), {})
+    return TrainingData(Dataset({'yard': [sample]}, {}, size, 0.5, AugmentConfig()), {})
 
 
 @pytest.fixture(scope='module')

@@ -27,6 +27,7 @@ from depth_prune_ros.offline.samples import to_sample
 from depth_prune_ros.offline.suit import Finding
 from depth_prune_ros.offline.suit import network_size
 from depth_prune_ros.offline.suit import suited
+from depth_prune_ros.offline.training_data import TrainingData
 import numpy as np
 import pytest
 from tiny_networks import checkpoint
@@ -161,7 +162,7 @@ def test_a_teacher_of_another_baseline_is_refused(tmp_path: Path) -> None:
     dataset = Dataset({'bag': [sample]}, {}, (32, 64), 0.54, NO_CHANGE)
     run = checkpoints.save(tmp_path / 'run', checkpoint('mobilenet', narrow('mobilenet'), 5))
     config = TrainConfig(height=32, width=64, steps=1, batch=1, baseline_m=0.54)
-    data = stages.Data(dataset, {})
+    data = TrainingData(dataset, {})
     with pytest.raises(ConfigError, match=r'expected a teacher .* 0.54 m .*, found 0.5 m'):
         stages.train(config, data, tmp_path / 'out', lambda _: None, start=run, teachers=[run])
     with pytest.raises(ConfigError, match=r'expected a checkpoint .* 0.54 m .*, found 0.5 m'):

@@ -20,10 +20,14 @@ from depth_prune_ros.core.metrics import evaluate_frame
 from depth_prune_ros.core.metrics import mean_metrics
 from depth_prune_ros.offline import checkpoint as checkpoints
 from depth_prune_ros.offline import stages
+from depth_prune_ros.offline.config import LossConfig
 from depth_prune_ros.offline.config import TrainConfig
 from depth_prune_ros.offline.cost import cost
 from depth_prune_ros.offline.export import export
 from depth_prune_ros.offline.progress import Progress
+from depth_prune_ros.offline.training_data import bag_name
+from depth_prune_ros.offline.training_data import read_data
+from depth_prune_ros.offline.training_data import TrainingData
 import numpy as np
 import pytest
 import torch
@@ -53,7 +57,7 @@ class Runs:
     """The folders of one way through all stages."""
 
     bags: tuple[Path, Path]
-    data: stages.Data
+    data: TrainingData
     dense: Path
     pruned: Path
     small: Path
@@ -71,7 +75,7 @@ def bags(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 @pytest.fixture(scope='module')
 def runs(bags: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Runs:
     folder, reading, pruning = tmp_path_factory.mktemp('runs'), [], []
-    data = stages.read_data(bags, bags[1:], CONFIG, lambda *seen: reading.append(seen))
+    data = read_data(bags, bags[1:], CONFIG, lambda *seen: reading.append(seen))
     assert reading == [*((b.name, n) for b in bags for n in (1, 2, 3)), ('street_b', 3)]
     dense = stages.train(CONFIG, data, folder / 'dense', lambda _: None)
     pruned = stages.prune(
@@ -195,29 +199,45 @@ def test_bags_without_anything_to_learn_from(tmp_path: Path) -> None:
     bag = _mono_bag(tmp_path / 'mono')
     assert len(list(read_frames(bag))) == 2
     with pytest.raises(TrainingError, match='right image or measured depth, found none'):
-        stages.read_data([bag], [], CONFIG, lambda *_: None)
+        read_data([bag], [], CONFIG, lambda *_: None)
 
 
 def test_validation_needs_depth(bags: tuple[Path, Path], tmp_path: Path) -> None:
     bag = _mono_bag(tmp_path / 'mono')
     with pytest.raises(BagError, match='mono: expected validation frames with lidar or a depth'):
-        stages.read_data(bags, [bag], CONFIG, lambda *_: None)
+        read_data(bags, [bag], CONFIG, lambda *_: None)
+
+
+def _depth_bag(path: Path, depth_m: float) -> Path:
+    camera = Intrinsics(64, 32, 48.0, 48.0, 31.5, 15.5)
+    with BagWriter(path) as bag:
+        bag.camera_info('/camera/camera_info', 10**9, 'camera', camera)
+        bag.image('/camera/image_raw', 10**9, 'camera', np.zeros((32, 64, 3), np.uint8))
+        bag.image('/camera/depth', 10**9, 'camera', np.full((32, 64), depth_m, np.float32))
+    return path
+
+
+def test_bags_without_what_the_losses_compare_with(tmp_path: Path) -> None:
+    bag = _depth_bag(tmp_path / 'near', 9.0)
+    losses = LossConfig(photometric=1, depth=0, hints=0.5)
+    told = (
+        'for losses.photometric or losses.hints, found none: the bags have measured depth; raise '
+        'losses.depth$'
+    )
+    with pytest.raises(TrainingError, match=told):
+        read_data([bag], [], CONFIG.model_copy(update={'losses': losses}), lambda *_: None)
+    assert read_data([bag], [bag], CONFIG, lambda *_: None).dataset.bags == {'near': 1}
 
 
 def test_validation_needs_depth_that_is_judged(bags: tuple[Path, Path], tmp_path: Path) -> None:
-    bag = tmp_path / 'far'
-    camera = Intrinsics(64, 32, 48.0, 48.0, 31.5, 15.5)
-    with BagWriter(bag) as writer:
-        writer.camera_info('/camera/camera_info', 10**9, 'camera', camera)
-        writer.image('/camera/image_raw', 10**9, 'camera', np.zeros((32, 64, 3), np.uint8))
-        writer.image('/camera/depth', 10**9, 'camera', np.full((32, 64), 90, np.float32))
+    bag = _depth_bag(tmp_path / 'far', 90.0)
     with pytest.raises(BagError, match='far: expected measured depth up to 80 m in the Garg crop'):
-        stages.read_data(bags, [bag], CONFIG, lambda *_: None)
+        read_data(bags, [bag], CONFIG, lambda *_: None)
 
 
 def test_two_bags_of_one_name(bags: tuple[Path, Path]) -> None:
     with pytest.raises(BagError, match="different names, found 'street_a' twice"):
-        stages.read_data([bags[0], bags[0]], [], CONFIG, lambda *_: None)
+        read_data([bags[0], bags[0]], [], CONFIG, lambda *_: None)
 
 
 @pytest.mark.parametrize(
@@ -225,7 +245,7 @@ def test_two_bags_of_one_name(bags: tuple[Path, Path]) -> None:
     [('a/drive_0001', 'drive_0001'), ('a/x.mcap', 'x'), ('a/y.bag', 'y'), ('a/v1.2', 'v1.2')],
 )
 def test_bag_names(path: str, name: str) -> None:
-    assert stages.bag_name(Path(path)) == name
+    assert bag_name(Path(path)) == name
 
 
 def test_sizes_that_do_not_fit_the_network(runs: Runs, tmp_path: Path) -> None:

@@ -1,0 +1,124 @@
+"""What a training learns from, and what it is judged on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Sequence
+from dataclasses import dataclass
+from dataclasses import replace
+from functools import partial
+import hashlib
+import json
+from pathlib import Path
+
+from depth_prune_ros.bags.frames import Frame
+from depth_prune_ros.bags.frames import read_frames
+from depth_prune_ros.core.errors import BagError
+from depth_prune_ros.core.errors import TrainingError
+from depth_prune_ros.core.metrics import EIGEN
+from depth_prune_ros.core.metrics import valid_pixels
+from depth_prune_ros.offline import ranks
+from depth_prune_ros.offline.cache import cached_samples
+from depth_prune_ros.offline.cache import CachedSamples
+from depth_prune_ros.offline.config import TrainConfig
+from depth_prune_ros.offline.dataset import Dataset
+
+Reading = Callable[[str, int], None]
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """What a training learns from and is judged on."""
+
+    dataset: Dataset
+    validation: dict[str, list[Frame]]
+
+
+def read_data(
+    bags: Sequence[Path], val: Sequence[Path], config: TrainConfig, reading: Reading
+) -> TrainingData:
+    """
+    Open training bags through their caches, and read validation bags into memory.
+
+    :param reading: called with the bag's name and the frames read so far
+    :raises BagError: a bag that cannot be read, or two of one name
+    :raises TrainingError: nothing that the configured losses learn from, or a cache that cannot
+        be written
+    """
+    samples: dict[str, CachedSamples] = {}
+    for bag in bags:
+        name = bag_name(bag)
+        if name in samples:
+            msg = f'expected bags of different names, found {name!r} twice; rename one'
+            raise BagError(msg)
+        samples[name] = samples_of(bag, config, reading)
+    _check_taught(samples, config)
+    judging = val if ranks.rank() == 0 else ()
+    validation = {bag_name(bag): validation_frames(bag, reading) for bag in judging}
+    fingerprint = _fingerprint({name: found.fingerprint for name, found in samples.items()})
+    size = (config.height, config.width)
+    dataset = Dataset(samples, config.shares, size, config.baseline_m, config.augment, fingerprint)
+    return TrainingData(dataset, validation)
+
+
+def _check_taught(samples: dict[str, CachedSamples], config: TrainConfig) -> None:
+    """Refuse bags that have nothing of what the losses compare with."""
+    every = [sample for bag in samples.values() for sample in bag]
+    measured = any(len(sample.points) for sample in every)
+    stereo = any(sample.right is not None for sample in every)
+    there = {'depth': measured, 'photometric': stereo, 'hints': stereo}
+    learned = [name for name in there if getattr(config.losses, name) > 0]
+    if every and not any(there[name] for name in learned):
+        has, other = ('measured depth', 'depth') if measured else ('right images', 'photometric')
+        msg = (
+            f'expected frames for losses.{" or losses.".join(learned)}, found none: the bags have '
+            f'{has}; raise losses.{other}'
+        )
+        raise TrainingError(msg)
+
+
+def samples_of(bag: Path, config: TrainConfig, reading: Reading) -> CachedSamples:
+    """
+    Return the samples that a training has of a bag, from their cache.
+
+    :param reading: called with the bag's name and the frames read so far
+    :raises BagError: a bag that cannot be read
+    :raises TrainingError: a cache that cannot be written
+    """
+    return cached_samples(
+        bag,
+        (config.height, config.width),
+        config.baseline_m,
+        partial(reading, bag_name(bag)),
+        Path(config.cache) if config.cache else None,
+        hints=config.losses.needs_hints,
+    )
+
+
+def validation_frames(bag: Path, reading: Reading) -> list[Frame]:
+    """
+    Return a bag's frames with measured depth, without their right images.
+
+    :param reading: called with the bag's name and the number of frames
+    :raises BagError: a bag without measured depth
+    """
+    frames = [replace(f, right=None) for f in read_frames(bag) if f.depth is not None]
+    reading(bag_name(bag), len(frames))
+    if not frames:
+        msg = f'{bag}: expected validation frames with lidar or a depth image, found none'
+        raise BagError(msg)
+    if not any(valid_pixels(f.depth, EIGEN).any() for f in frames if f.depth is not None):
+        msg = f'{bag}: expected measured depth up to 80 m in the Garg crop, found none there'
+        raise BagError(msg)
+    return frames
+
+
+def _fingerprint(bags: dict[str, str]) -> str:
+    """Return a digest of the bags' own: their order and names decide what is drawn."""
+    return hashlib.blake2b(json.dumps(list(bags.items())).encode(), digest_size=16).hexdigest()
+
+
+def bag_name(bag: Path) -> str:
+    """Return a bag's name: its folder's or file's, without the storage's ending."""
+    known = ('.mcap', '.db3', '.bag')
+    return bag.resolve().stem if bag.suffix in known else bag.resolve().name
