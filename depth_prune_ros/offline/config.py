@@ -71,10 +71,10 @@ class AugmentConfig(Strict):
     flip: float = Field(0.5, ge=0, le=1, description='probability; swaps the views')
     colour: float = Field(0.5, ge=0, le=1, description='probability of gamma, brightness, tint')
     grey: float = Field(0.1, ge=0, le=1, description='probability')
-    blur: float = Field(0.0, ge=0, le=1, description='probability of a lens out of focus')
-    noise: float = Field(0.0, ge=0, le=1, description='probability of sensor noise')
-    crop: float = Field(0.75, gt=0, le=1, description='smallest side of the crop; 1 = none')
-    whole: float = Field(0.0, ge=0, le=1, description='probability of the whole height')
+    blur: float = Field(0.2, ge=0, le=1, description='probability of a lens out of focus')
+    noise: float = Field(0.2, ge=0, le=1, description='probability of sensor noise')
+    crop: float = Field(0.4, gt=0, le=1, description='smallest side of the crop; 1 = none')
+    whole: float = Field(0.5, ge=0, le=1, description='probability of the whole height')
     narrow: float = Field(
         1.0,
         gt=0,

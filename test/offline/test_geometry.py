@@ -27,7 +27,7 @@ FOCAL, BASELINE_M, TRAINING_BASELINE_M = 0.8, 0.4, 0.54
 AHEAD_M, SLANT = 7.0, 0.7
 NEAREST_M, DEEP_M, SIDE_M = 4.0, 10.0, 20.0
 NARROW = {'crop': 1, 'narrow': 0.5}
-ALL = {'flip': 0.5, 'colour': 0.5, 'grey': 0.1, 'crop': 0.5}
+ALL = {'flip': 0.5, 'colour': 0.5, 'crop': 0.5, 'whole': 0, 'blur': 0, 'noise': 0}
 Array = NDArray[np.float32]
 
 

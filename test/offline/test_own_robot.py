@@ -36,7 +36,7 @@ import torch
 
 TRAINING_BASELINE_M = 0.54
 SIZE = (64, 128)
-NO_CHANGE = AugmentConfig(flip=0, colour=0, grey=0, crop=1)
+NO_CHANGE = AugmentConfig(flip=0, colour=0, grey=0, crop=1, blur=0, noise=0)
 
 
 @dataclass(frozen=True)

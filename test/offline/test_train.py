@@ -36,7 +36,7 @@ import torch
 
 HEIGHT, WIDTH = 32, 64
 CAMERA = Intrinsics(WIDTH, HEIGHT, 48.0, 48.0, 31.5, 15.5)
-PLAIN = AugmentConfig(flip=0, colour=0, grey=0, crop=1)
+PLAIN = AugmentConfig(flip=0, colour=0, grey=0, crop=1, blur=0, noise=0)
 
 
 def _config(steps: int, **changes: object) -> TrainConfig:
@@ -106,7 +106,7 @@ def test_every_step_is_reported(tmp_path: Path) -> None:
     assert all(set(p.terms) == {'depth', 'task'} for p in seen)
     assert all(p.terms['depth'] > 0 for p in seen)
     last = checkpoints.load(tmp_path)
-    assert (last.step, last.card) == (3, {'baseline_m': 0.5})
+    assert (last.step, last.card) == (3, {'baseline_m': 0.5, 'metrics': {}})
     assert last.config == _config(3).model_dump()
 
 
