@@ -56,6 +56,8 @@ COLUMNS = (
 )
 THREADS, ROUNDS = 2, 4
 OURS = ('ours-macs', 'ours-params', 'ours-latency')
+CONTROLLED = ('ours-macs', 'ours-from-scratch')
+LITTLE = 1.05  # times the dense network's error
 Row = dict[str, Any]
 
 
@@ -168,19 +170,43 @@ def claims(groups: list[Row]) -> Iterator[str]:
             spread = f' ± {row["spread"]:.4f}' if row['spread'] is not None else ''
             return f'AbsRel {row["abs_rel"]:.4f}{spread} ({row["params"] / 1e6:.2f} M parameters)'
 
-        longer = show('dense-longer', 0)
+        longer, dense = show('dense-longer', 0), found.get((network, 'dense-longer', 0))
         yield (
             f'{network}, a fifth costs little: dense, trained on, {longer}; at 0.2 of the MACs, '
             f'weighed by parameters, {show("ours-params")}, by MACs, {show("ours-macs")}.'
+            f'{_little(dense, [found.get((network, name, 0.2)) for name in OURS[:2]])}'
         )
         yield (
             f'{network}, masks without pressure help: {show("masks-without-pressure", 0)}; '
             f'the same extra training without masks, {longer}.'
+            f'{_better(found.get((network, "masks-without-pressure", 0)), dense)}'
         )
         yield (
             f'{network}, pruned is better than the same widths from scratch: '
             f'{show("ours-macs")}; from random weights, {show("ours-from-scratch")}.'
+            f'{_better(*(found.get((network, name, 0.2)) for name in CONTROLLED))}'
         )
+
+
+def _little(dense: Row | None, pruned: list[Row | None]) -> str:
+    """Say how much larger the least error of pruned networks is, where all are made."""
+    errors = [row['abs_rel'] for row in pruned if row]
+    if dense is None or len(errors) < len(pruned):
+        return ''
+    ratio = min(errors) / dense['abs_rel']
+    return f' {"Confirmed" if ratio <= LITTLE else "Not confirmed"}: {ratio:.2f} times the error.'
+
+
+def _better(claimed: Row | None, control: Row | None) -> str:
+    """Say whether an error is below its control's by more than the seeds spread."""
+    if claimed is None or control is None:
+        return ''
+    less = control['abs_rel'] - claimed['abs_rel']
+    spread = max(claimed['spread'] or 0, control['spread'] or 0)
+    if less > spread:
+        return f' Confirmed: lower by {less:.4f}.'
+    side = 'lower' if less > 0 else 'higher'
+    return f' Not confirmed: {side} by {abs(less):.4f} (spread of the seeds {spread:.4f}).'
 
 
 def findings(groups: list[Row]) -> Iterator[str]:
@@ -194,12 +220,15 @@ def findings(groups: list[Row]) -> Iterator[str]:
         ours, rest = (min(side, key=lambda g: g['abs_rel']) for side in sides)
         less = rest['abs_rel'] - ours['abs_rel']
         spread = max(ours['spread'] or 0, rest['spread'] or 0)
-        side = 'lower' if less > 0 else 'higher'
+        side = f'{"lower" if less > 0 else "higher"} by {abs(less):.4f}'
+        if abs(less) < 5e-5:
+            side = 'equal'
         verdict = 'more' if abs(less) > spread else 'no more'
         yield (
             f'{network} at {budget:g}: {ours["method"]} {ours["abs_rel"]:.4f}, the best of the '
-            f'others, {rest["method"]}, {rest["abs_rel"]:.4f}: ours is {side} by '
-            f'{abs(less):.4f}, {verdict} than the spread of the seeds ({spread:.4f}).'
+            f'others, {rest["method"]}, {rest["abs_rel"]:.4f}: ours is {side}, {verdict} than the '
+            f'spread of the seeds ({spread:.4f}); {ours["macs"] / 1e9:.3f} and '
+            f'{rest["macs"] / 1e9:.3f} GMACs.'
         )
 
 

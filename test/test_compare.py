@@ -118,8 +118,31 @@ def test_findings_weigh_the_difference_against_the_spread() -> None:
         (found,) = compare_results.findings(compare_results._groups([*ours, *rest]))
         assert found == (
             'n at 0.2: ours-macs 0.2100, the best of the others, b, 0.2300: ours is lower by '
-            f'0.0200, {verdict} than the spread of the seeds ({max(step, 0.02) / 2**0.5:.4f}).'
+            f'0.0200, {verdict} than the spread of the seeds ({max(step, 0.02) / 2**0.5:.4f}); '
+            '0.000 and 0.000 GMACs.'
         )
+    same = [_row('b', seed, 0.20 + 0.02 * seed, 4.0) for seed in (0, 1)]
+    (found,) = compare_results.findings(compare_results._groups([*ours, *same]))
+    assert 'ours is equal, no more than the spread' in found
+
+
+def test_claims_have_a_verdict() -> None:
+    """Pruned 1.02 and 1.10 times the dense one's error; controls beyond and within the spread."""
+
+    def said(macs: float, control: float) -> list[str]:
+        rows = [_row('ours-macs', seed, macs + 0.002 * seed, 4.0) for seed in (-1, 1)]
+        rows += [_row('ours-params', 0, 0.5, 4.0), _row('ours-from-scratch', 0, control, 4.0)]
+        free = [_row('dense-longer', 0, 0.2, 4.0), _row('masks-without-pressure', 0, 0.21, 4.0)]
+        rows += [{**row, 'budget': 0} for row in free]
+        return list(compare_results.claims(compare_results._groups(rows)))
+
+    few, none, scratch = said(0.204, 0.3)
+    assert few.endswith(' Confirmed: 1.02 times the error.')
+    assert none.endswith(' Not confirmed: higher by 0.0100 (spread of the seeds 0.0000).')
+    assert scratch.endswith(' Confirmed: lower by 0.0960.')
+    few, _, scratch = said(0.22, 0.222)
+    assert few.endswith(' Not confirmed: 1.10 times the error.')
+    assert scratch.endswith(' Not confirmed: lower by 0.0020 (spread of the seeds 0.0028).')
 
 
 def test_every_prediction_is_said() -> None:
