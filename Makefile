@@ -1,10 +1,12 @@
 # make demo              the whole way on a rendered street; make demo BAG=path for a bag
 # make test              lint, types and all tests; what CI runs
+# make install           what training needs, too, into .venv
+# make help              this list
 # make lint|types|bench  one of the parts
 # make compare           every pruning method in one protocol: hours; goes on where it stopped
 # make recipe            one training for each change of the recipe; goes on where it stopped
 # make results           measure what compare made, write docs/results.md
-# make models            remake the shipped models from KITTI's frames into MODELS: an hour or two
+# make models            remake the shipped models from KITTI's frames in KITTI into MODELS: an hour or two
 # make gallery           the shipped network's depth on KITTI's validation drives, as pictures
 # make robustness        the shipped network's depth on changed images (KITTI's validation drives)
 # make soak              the tests of what robots do to the node, at their full counts (15 minutes)
@@ -23,11 +25,16 @@ MODELS ?= runs/models
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test lint types models bench bench-latency bench-node bench-bags bench-train gallery robustness soak compare recipe results clean
+.PHONY: demo install help test lint types models bench bench-latency bench-node bench-bags bench-train gallery robustness soak compare recipe results clean
 .DELETE_ON_ERROR:
 
 demo: .venv/.run-installed
 	$(BIN)/depth-prune demo --out "$(OUT)" $(if $(BAG),--bag "$(BAG)")
+
+install: .venv/.dev-installed
+
+help:
+	@sed -n 's/^# //p' $(firstword $(MAKEFILE_LIST))
 
 test: lint types
 	$(BIN)/python -m pytest -n 2 --dist loadfile

@@ -17,12 +17,12 @@ from depth_prune_ros.cli_evaluate import GroundTruth
 from depth_prune_ros.cli_evaluate import print_results
 from depth_prune_ros.cli_evaluate import ProtocolName
 from depth_prune_ros.cli_evaluate import Switches
+from depth_prune_ros.cli_model import add_model_commands
 from depth_prune_ros.cli_offline import add_offline_commands
 from depth_prune_ros.cli_run import add_run_command
 from depth_prune_ros.cli_terminal import bars
 from depth_prune_ros.cli_terminal import error_line
 from depth_prune_ros.cli_terminal import say
-from depth_prune_ros.cli_time import add_time_command
 from depth_prune_ros.core.errors import DepthPruneError
 import typer
 
@@ -50,7 +50,9 @@ def demo(
     ] = None,
 ) -> None:
     """
-    Play a street (or a bag) to the depth node over ROS 2; record, judge and draw its depth.
+    Run a rendered street or a bag through the node; judge it.
+
+    The street (or bag) is played over ROS 2; the depth that comes back is recorded and drawn.
 
     Example: depth-prune demo --out demo_out
     """
@@ -81,7 +83,7 @@ def replay(
     switch: Switches = [],  # noqa: B006
 ) -> None:
     """
-    Play a bag to the real depth node over ROS 2, record its depth, and judge it as evaluate does.
+    Play a bag to the node, record its depth, judge it.
 
     Example: depth-prune replay bags/0002 --rate 0.5 --out replay_out
     """
@@ -99,7 +101,9 @@ def replay(
 @app.command(context_settings={'allow_extra_args': True, 'ignore_unknown_options': True})
 def node() -> None:
     """
-    Run the depth node, as `ros2 run depth_prune_ros depth_node` does.
+    Run the depth node.
+
+    As `ros2 run depth_prune_ros depth_node` does.
 
     Example: depth-prune node --ros-args -r image:=/camera/image_raw -p max_depth:=20.0
     """
@@ -142,7 +146,7 @@ add_evaluation_commands(app)
 add_offline_commands(app)
 add_average_command(app)
 add_run_command(app)
-add_time_command(app)
+add_model_commands(app)
 
 if __name__ == '__main__':
     main()

@@ -18,7 +18,9 @@ def average(
     ] = [],  # noqa: B006
 ) -> None:
     """
-    Make the mean of the weights of several trainings that began with one network.
+    Average the weights of several trainings.
+
+    They have to have begun with one network.
 
     Example: depth-prune average runs/small_1 runs/small_2 --val bags/street --out runs/small
     """

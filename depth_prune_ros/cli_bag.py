@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from contextlib import contextmanager
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 import sys
 from typing import Annotated
@@ -20,9 +21,7 @@ LOST = 3
 
 Storage = Annotated[str, typer.Option(help='mcap or sqlite3.')]
 Images = Annotated[str, typer.Option(help='raw, jpeg or png (CompressedImage).')]
-Topic = Annotated[
-    str, typer.Option(metavar='TOPIC', help="Topic in every bag that is read; 'none': without.")
-]
+_topic = partial(typer.Option, metavar='TOPIC')
 BagOut = Annotated[Path, typer.Argument(help='The bag to make (a folder).')]
 
 
@@ -124,7 +123,9 @@ def view(
     ] = None,
 ) -> None:
     """
-    Look at image, depth, cloud and ground truth in rerun (extra "view"), or as a film.
+    Look at depth and ground truth in rerun, or as a film.
+
+    rerun comes with the extra "view".
 
     Example: depth-prune view bags/0002 --model models/depth_small.onnx --out 0002.rrd
     """
@@ -147,12 +148,14 @@ def view(
 
 
 def topic_options(
-    left: Topic = '',
-    left_info: Topic = '',
-    right: Topic = '',
-    right_info: Topic = '',
-    lidar: Topic = '',
-    depth: Topic = '',
+    left: Annotated[
+        str, _topic(help="Left or only camera's image in every bag that is read; 'none': without.")
+    ] = '',
+    left_info: Annotated[str, _topic(help='Its camera_info.')] = '',
+    right: Annotated[str, _topic(help="Right camera's image.")] = '',
+    right_info: Annotated[str, _topic(help='Its camera_info.')] = '',
+    lidar: Annotated[str, _topic(help="Lidar's PointCloud2.")] = '',
+    depth: Annotated[str, _topic(help='Measured depth image.')] = '',
 ) -> None:
     """Metric depth from one camera on ROS 2, by networks pruned end to end."""
     from depth_prune_ros.bags.topics import name_topics

@@ -66,7 +66,9 @@ def evaluate(
     out: Out = None,
 ) -> None:
     """
-    Judge depth against the ground truth of bags; several models side by side.
+    Judge depth against the ground truth of bags.
+
+    Several models are judged side by side, on the same frames.
 
     Example: depth-prune evaluate bags/0002 --model models/depth_small.onnx --out report
     """
@@ -93,7 +95,9 @@ def merge(
     out: Annotated[Path, typer.Option(help='Folder for the page, pictures, JSON and CSV.')],
 ) -> None:
     """
-    Put the shards of an evaluation together: the figures are those of one run.
+    Put the shards of an evaluation together.
+
+    The figures are those of one run.
 
     Example: depth-prune merge out/1 out/2 --out report
     """

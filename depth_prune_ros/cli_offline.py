@@ -1,4 +1,4 @@
-"""The commands that make a network: train, prune, compact, export, inspect, quantize."""
+"""The commands that make a network: train, prune, compact, inspect."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Config = Annotated[Path | None, typer.Option(help='YAML file, see config/; defau
 Bags = Annotated[list[Path], typer.Option(help='Bag to learn from; repeat for more.')]
 Val = Annotated[list[Path], typer.Option(help='Bag to be judged on; repeat for more.')]
 Teacher = Annotated[list[Path], typer.Option(help='Checkpoint to distil from; repeat for more.')]
-Out = Annotated[Path, typer.Option(help='Folder of the run; a run in it is gone on with.')]
+Out = Annotated[Path, typer.Option(help='Folder of the run; one begun there goes on.')]
 New = Annotated[Path, typer.Option(help='Folder for the network, without checkpoints so far.')]
 Run = Annotated[Path, typer.Argument(help='Folder of a run, or one of its checkpoints.')]
 
@@ -90,12 +90,15 @@ def prune(
     form: Annotated[
         str | None,
         typer.Option(
-            help='What a filter costs: budget, params, macs, latency, or paper (all alike).'
+            help='What a filter costs: budget, params, macs, latency, or paper (all alike, iconvs '
+            'stay whole).'
         ),
     ] = None,
 ) -> None:
     """
-    Learn one mask per filter, jointly with the weights, down to a budget.
+    Learn one mask per filter, down to a budget.
+
+    Masks and weights are learned jointly, over the whole network.
 
     Example: depth-prune prune runs/dense --budget macs=0.2 --config config/prune_small.yaml
     --bags bags/0005 --val bags/0002 --out runs/masked
@@ -127,26 +130,6 @@ def compact(run: Run, out: New) -> None:
     )
 
 
-def export(
-    run: Run,
-    model: Annotated[Path, typer.Argument(help='The ONNX file to make.')],
-    name: Annotated[str, typer.Option(help="Name in the card; by default the file's.")] = '',
-) -> None:
-    """
-    Write the one file that the node loads.
-
-    Example: depth-prune export runs/small models/depth_small.onnx
-    """
-    from depth_prune_ros.offline.checkpoint import load
-    from depth_prune_ros.offline.export import export as write
-
-    card = write(load(run), model, name)
-    say(
-        f'{model}: {card.parameters} parameters, {card.macs / 1e9:.3f} GMACs, within '
-        f'{card.parity["torch_onnx"]:.1g} of torch. Next: depth-prune evaluate BAG --model {model}'
-    )
-
-
 def inspect(
     run: Run,
     picture: Annotated[
@@ -154,7 +137,7 @@ def inspect(
     ] = None,
 ) -> None:
     """
-    Show a network's groups: their layers, how many filters are in, and what they cost.
+    Show the groups of filters and what they cost.
 
     Example: depth-prune inspect runs/masked --picture widths.png
     """
@@ -180,40 +163,9 @@ def inspect(
         say(f'picture: {picture}')
 
 
-def quantize(
-    model: Annotated[Path, typer.Argument(help='A float model file.')],
-    out: Annotated[Path, typer.Argument(help='The int8 model file to make.')],
-    bags: Annotated[list[Path], typer.Option(help='Bag to calibrate on; repeat for more.')],
-    val: Annotated[list[Path], typer.Option(help='Bag to be judged on; repeat for more.')],
-    max_loss: Annotated[
-        float, typer.Option(help='How much AbsRel may grow on any --val bag, as a fraction.')
-    ] = 0.05,
-) -> None:
-    """
-    Make an int8 model file; layers that hurt stay float, as few as the allowed loss needs.
-
-    Example: depth-prune quantize models/depth_small.onnx models/depth_small_int8.onnx
-    --bags bags/0005 --val bags/0002
-    """
-    from depth_prune_ros.offline.quantize import quantize as write
-
-    with bars() as progress:
-        card = write(model, out, bags=bags, val=val, max_loss=max_loss, progress=progress)
-    about = card.provenance['int8']
-    for bag, found in about['abs_rel'].items():
-        say(
-            f'{bag} ({found["frames"]} frames): AbsRel {found["before"]:.4f} before, '
-            f'{found["after"]:.4f} after'
-        )
-    say(
-        f'{out}: {about["int8_share_of_macs"]:.1%} of the MACs in int8, '
-        f'{len(about["float_layers"])} layers float. Next: depth-prune evaluate BAG --model {out}'
-    )
-
-
 def add_offline_commands(app: typer.Typer) -> None:
     """Register the commands."""
-    for command in (train, prune, compact, export, inspect, quantize):
+    for command in (train, prune, compact, inspect):
         app.command()(command)
 
 

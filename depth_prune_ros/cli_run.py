@@ -29,7 +29,9 @@ def run(
     config: Annotated[Path, typer.Argument(help='YAML file, see config/run_*.yaml.')],
 ) -> None:
     """
-    Make a model file of bags: train, prune, compact, fine-tune, export, quantise, evaluate.
+    Go from bags to a model file in one command.
+
+    Train, prune, compact, fine-tune, export, quantise, evaluate.
 
     What has been made of the same inputs is not made again; what was interrupted is gone on with.
 

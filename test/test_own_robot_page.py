@@ -50,7 +50,9 @@ def _make_tiny(folder: Path) -> None:
     """Have configurations of a few steps where the page's commands take or choose theirs."""
     for out, bags in CHOSEN.items():
         file, _ = suited_config([folder / bag for bag in bags], folder / out)
-        file.write_text(yaml.safe_dump({**yaml.safe_load(file.read_text()), **TINY}))
+        file.write_text(
+            yaml.safe_dump({**yaml.safe_load(file.read_text()), **TINY, 'prune': {'warmup': 0}})
+        )
     name = Path('config/run_own_robot.yaml')
     values = yaml.safe_load((ROOT / name).read_text())
     values['common'] |= {**TINY, 'height': 32, 'width': 64}
@@ -72,7 +74,8 @@ def test_the_page_from_recording_to_the_model_file(
     _make_tiny(tmp_path)
     said = {command: _run(command, tmp_path) for command in commands}
     assert [c.split()[1] for c in commands] == [
-        *('evaluate', 'run', 'train', 'train', 'prune', 'compact', 'train', 'export', 'evaluate')
+        *('bag', 'evaluate', 'run', 'train', 'train', 'prune', 'compact', 'train', 'export'),
+        'evaluate',
     ]
     run = next(text for command, text in said.items() if command.startswith('depth-prune run'))
     assert 'finetune: made' in run

@@ -45,7 +45,8 @@ def test_package_xml_is_valid() -> None:
     assert package.name == NAME
     assert package.package_format == 3
     assert package.get_build_type() == 'ament_python'
-    assert [license_.file for license_ in package.licenses] == ['LICENSE']
+    licences = {str(one): one.file for one in package.licenses}
+    assert licences == {'Apache-2.0': 'LICENSE', 'CC-BY-NC-SA-3.0': None}
     wanted = {'rclpy', 'sensor_msgs', 'diagnostic_msgs', 'lifecycle_msgs', 'launch_ros'}
     assert wanted <= {depend.name for depend in package.exec_depends}
 

@@ -59,7 +59,7 @@ LAYERS = {
         {name: {'bags', 'rosbags'} for name in ('play.py', 'record.py', 'replay.py')},
     ),
 }
-CLI_PARTS = ('', '_average', '_bag', '_evaluate', '_offline', '_run', '_time', '_terminal')
+CLI_PARTS = ('', '_average', '_bag', '_evaluate', '_offline', '_run', '_model', '_terminal')
 CLI_FILES = {f'cli{part}.py' for part in CLI_PARTS} | {'demo.py'}
 # The error classes import nothing, and the command line has to name them to catch them.
 CLI_AT_START = {'typer', 'rich', f'{PACKAGE}.core.errors'} | {

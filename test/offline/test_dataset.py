@@ -26,7 +26,8 @@ SHIFT = 4
 # the plane whose disparity is SHIFT pixels
 PLANE_M = BASELINE_M * FX / SHIFT
 NONE = AugmentConfig(flip=0, colour=0, grey=0, crop=1, blur=0, noise=0)
-FLIP = AugmentConfig(flip=1, colour=0, grey=0, crop=1, blur=0, noise=0)
+FLIP = NONE.model_copy(update={'flip': 1})
+CROP = NONE.model_copy(update={'crop': 0.5, 'whole': 0})
 
 
 def _camera(width: int = WIDTH, height: int = HEIGHT) -> Intrinsics:
@@ -138,13 +139,12 @@ def test_a_crop_scales_the_disparity() -> None:
     frame = _plane()
     columns = np.broadcast_to(np.arange(WIDTH, dtype=np.uint8)[:, None] * 4, frame.left.shape)
     ruler = replace(frame, left=columns, right=None)
-    augment = AugmentConfig(flip=0, colour=0, grey=0, crop=0.5, whole=0, blur=0, noise=0)
     sides = []
     for number in range(4):
-        left = _batch(ruler, augment, number).left[0, 0, 0] * 255 / 4
+        left = _batch(ruler, CROP, number).left[0, 0, 0] * 255 / 4
         side = float(left[40] - left[20]) / 20
         sides.append(side)
-        batch = _batch(frame, augment, number)
+        batch = _batch(frame, CROP, number)
         wanted = BASELINE_M * FX / WIDTH / side / PLANE_M
         np.testing.assert_allclose(batch.disparity[batch.disparity.isfinite()], wanted, rtol=0.02)
         assert _warp_error(batch) < 0.01
@@ -159,11 +159,7 @@ def test_points_stay_on_their_pixels_in_a_crop() -> None:
     ruler = Frame(0, (columns * 4).astype(np.uint8), _camera(), depth=depth)
     apart = []
     for number in range(24):
-        batch = _batch(
-            ruler,
-            AugmentConfig(flip=0, colour=0, grey=0, crop=0.5, whole=0, blur=0, noise=0),
-            number,
-        )
+        batch = _batch(ruler, CROP, number)
         seen = batch.left[0, 0].numpy() * 255 / 4
         side = float(np.polyfit(np.arange(WIDTH - 4), seen[:, 2:-2].mean(0), 1)[0])
         depth_m = BASELINE_M * FX / WIDTH / side / batch.disparity[0, 0].numpy()
@@ -203,9 +199,7 @@ def test_light_changes_what_the_network_is_shown_and_no_target() -> None:
 def test_light_by_hand() -> None:
     """A gamma and three factors explain every pixel; grey has ITU-R 601's weights."""
     plain = _batch(_plane()).left
-    shown = _batch(
-        _plane(), AugmentConfig(flip=0, colour=1, grey=0, crop=1, blur=0, noise=0)
-    ).image
+    shown = _batch(_plane(), NONE.model_copy(update={'colour': 1})).image
     inside = (shown > 0.02) & (shown < 0.98)
     gammas = []
     for channel in range(3):
@@ -216,7 +210,7 @@ def test_light_by_hand() -> None:
         gammas.append(gamma)
     assert np.ptp(gammas) < 1e-3
     assert 0.8 <= gammas[0] <= 1.2
-    grey = _batch(_plane(), AugmentConfig(flip=0, colour=0, grey=1, crop=1, blur=0, noise=0)).image
+    grey = _batch(_plane(), NONE.model_copy(update={'grey': 1})).image
     torch.testing.assert_close(grey[:, 0], grey[:, 2], rtol=0, atol=0)
     weights = torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
     torch.testing.assert_close(grey[:, 0], (plain * weights).sum(1))
