@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+import signal
 import sys
 from typing import Annotated
 from typing import TYPE_CHECKING
@@ -114,6 +115,8 @@ def node() -> None:
 
 def main() -> None:
     """Run the command line; an error of ours is one line and exit code 1, a loss one and 3."""
+    # a replay that is told to end takes its node with it
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with _one_line(), telling_findings():
         app()
 
@@ -124,6 +127,9 @@ def _one_line() -> Iterator[None]:
         yield
     except DepthPruneError as error:
         error_line(str(error))
+        sys.exit(1)
+    except OSError as error:
+        error_line(f'{error.filename or "a file"}: {error.strerror or error}')
         sys.exit(1)
     except ModuleNotFoundError as error:
         extras = {'rclpy': 'ros-wheels', 'sensor_msgs': 'ros-wheels', 'rerun': 'view'}

@@ -61,8 +61,16 @@ def run(
 
 def node_command(model: Path) -> str:
     """Return the command that starts the node with a model."""
+    from depth_prune_ros.core.models import parameter_text
+
     topics = ('image:=/camera/image_rect', 'camera_info:=/camera/camera_info')
-    parts = ['depth-prune', 'node', '--ros-args', '-p', f'model:={model.resolve()}']
+    parts = [
+        'depth-prune',
+        'node',
+        '--ros-args',
+        '-p',
+        f'model:={parameter_text(model.resolve())}',
+    ]
     return shlex.join([*parts, *(part for topic in topics for part in ('-r', topic))])
 
 

@@ -105,7 +105,9 @@ class Replay:
         self._given = given
         self._recorder = _process('record', [*record, *topics])
         self._player = _process('play', [*play, *seen])
-        self._judge = _process('evaluate', [str(judge), 'evaluate', given['bag'], *options])
+        camera = ['--left', given['image'], '--left-info', given['camera_info']]
+        command = [str(judge), *camera, 'evaluate', given['bag'], *options]
+        self._judge = _process('evaluate', command)
         self._log = ''
         self._stage = 'starting'
 

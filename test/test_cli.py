@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
+import signal
 
 from command_line import run
+from depth_prune_ros import cli
 from depth_prune_ros.bags.street import Street
 from depth_prune_ros.bags.street import street_to_bag
 from depth_prune_ros.core.card import ModelCard
@@ -124,3 +127,30 @@ def test_quantize_says_what_int8_costs(street: Path, tmp_path: Path) -> None:
     assert again.returncode == 1
     assert 'expected a float model, found an int8 one' in again.stderr
     assert not (tmp_path / 'b.onnx').exists()
+
+
+def test_an_error_of_the_file_system_is_one_line() -> None:
+    done = run('bag', 'street', '/proc/nowhere', '--frames', '1', '--size', '64x48')
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith('error: /proc/')
+    assert 'Traceback' not in done.stderr
+
+
+def test_a_signal_to_end_is_an_interrupt(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a command has open, a replay's node above all, is closed on the way out."""
+    closed: list[bool] = []
+
+    def told() -> None:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        finally:
+            closed.append(True)
+
+    monkeypatch.setattr(cli, 'app', told)
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert (ended.value.code, closed) == (130, [True])

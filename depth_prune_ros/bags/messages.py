@@ -15,12 +15,18 @@ _DTYPES = {1: 'i1', 2: 'u1', 3: 'i2', 4: 'u2', 5: 'i4', 6: 'u4', 7: 'f4', 8: 'f8
 
 
 def projection(info: Any) -> NDArray[np.float64]:
-    """Return P [3, 4] of a CameraInfo; [K | 0] where P is not filled in."""
-    p = np.asarray(info.p if hasattr(info, 'p') else info.P, np.float64).reshape(3, 4)
-    if p[0, 0] > 0:
-        return p
-    k = np.asarray(info.k if hasattr(info, 'k') else info.K, np.float64).reshape(3, 3)
-    return np.hstack([k, np.zeros((3, 1))])
+    """Return P [3, 4] of a CameraInfo's region of interest; [K | 0] where P is not filled in."""
+    p = np.array(info.p if hasattr(info, 'p') else info.P, np.float64).reshape(3, 4)
+    if p[0, 0] <= 0:
+        k = np.asarray(info.k if hasattr(info, 'k') else info.K, np.float64).reshape(3, 3)
+        p = np.hstack([k, np.zeros((3, 1))])
+    if _has_region(info):
+        p[:2] -= np.outer((info.roi.x_offset, info.roi.y_offset), p[2])
+    return p
+
+
+def _has_region(info: Any) -> bool:
+    return bool(info.roi.width > 0 and info.roi.height > 0)
 
 
 def intrinsics(info: Any, width: int, height: int) -> Intrinsics:
@@ -31,9 +37,10 @@ def intrinsics(info: Any, width: int, height: int) -> Intrinsics:
     :raises CameraError: an uncalibrated camera
     """
     p = projection(info)
+    part = info.roi if _has_region(info) else info
     camera = Intrinsics(
-        width=info.width or width,
-        height=info.height or height,
+        width=part.width or width,
+        height=part.height or height,
         fx=float(p[0, 0]),
         fy=float(p[1, 1]),
         cx=float(p[0, 2]),

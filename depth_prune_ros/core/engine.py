@@ -86,10 +86,8 @@ class DepthEngine:
             raise ModelError(msg)
         sessions = Sessions(model, threads, repeatable)
         try:
-            session, left_out = sessions.first(provider)
+            session, left_out = sessions.first(provider, _check)
             card = _card_of(session)
-            _check_meaning(card)
-            _check_signature(session, card)
         except ModelError as error:
             msg = f'{path}: {error}'
             raise ModelError(msg) from error
@@ -177,6 +175,12 @@ def _read(path: Path) -> bytes:
     except OSError as error:
         msg = f'{path}: expected a model file, found: {error.strerror}'
         raise ModelError(msg) from error
+
+
+def _check(session: Any) -> None:
+    card = _card_of(session)
+    _check_meaning(card)
+    _check_signature(session, card)
 
 
 def _card_of(session: Any) -> ModelCard:

@@ -166,8 +166,13 @@ def compressed_to_rgb(msg: Any) -> Bytes:
     :raises ImageError: data that OpenCV does not decode, or that is cut short
     """
     data = np.frombuffer(msg.data, np.uint8)
-    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-    bgr = cv2.imdecode(data, flags) if _is_whole(data) else None
+    # image_transport names the encoding of the raw image first: of Bayer's it sends the mosaic
+    encoding = msg.format.partition(';')[0].strip()
+    mosaic = encoding.startswith('bayer_') and encoding in _TO_RGB
+    flags = cv2.IMREAD_UNCHANGED if mosaic else cv2.IMREAD_COLOR
+    bgr = cv2.imdecode(data, flags | cv2.IMREAD_IGNORE_ORIENTATION) if _is_whole(data) else None
+    if bgr is not None and mosaic and bgr.ndim == 2:
+        return np.asarray(_TO_RGB[encoding](bgr), np.uint8)
     if bgr is None:
         text = (
             f'expected a jpeg or png image, found {data.size} bytes of format '
@@ -180,8 +185,8 @@ def compressed_to_rgb(msg: Any) -> Bytes:
 def _is_whole(data: Bytes) -> bool:
     """Tell whether a jpeg or png has its end: OpenCV fills up what is missing without a word."""
     if data[:2].tobytes() == b'\xff\xd8':
-        # Some cameras fill their buffer up with zeros.
-        return data[-_LONGEST_FILLING:].tobytes().rstrip(b'\0').endswith(b'\xff\xd9')
+        # Some cameras fill their buffer up, with zeros or with what was in it.
+        return b'\xff\xd9' in data.tobytes().rstrip(b'\0')[-_LONGEST_FILLING:]
     if data[:4].tobytes() == b'\x89PNG':
         return b'IEND' in data[-_LONGEST_FILLING:].tobytes()
     return bool(data.size)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
+import re
 import sys
 
 from depth_prune_ros.core.errors import CheckpointError
@@ -23,7 +25,13 @@ def model_file(named: Path | None) -> Path:
     if named is None or named == Path():
         return shipped_model()
     bare = named.name == str(named) and not named.suffix
-    return shipped_model(named.name) if bare and not named.exists() else named
+    return shipped_model(named.name) if bare and not named.is_file() else named
+
+
+def parameter_text(path: Path) -> str:
+    """Return a path as a ROS parameter's value: in quotes where YAML would read something else."""
+    text = str(path)
+    return text if re.fullmatch(r'/[\w/.+@-]*', text) else json.dumps(text, ensure_ascii=False)
 
 
 def shipped_model(name: str = DEFAULT) -> Path:

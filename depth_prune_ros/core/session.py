@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 import time
 
@@ -30,6 +31,7 @@ _LEVELS = (
 _SPIN_KEY, _SPIN_US = 'session.intra_op.spin_duration_us', '1000'
 
 Size = tuple[int, int]
+Check = Callable[[ort.InferenceSession], None]
 
 
 @dataclass(frozen=True)
@@ -57,11 +59,12 @@ class Sessions:
         model = with_sides(self.model, *size)
         return self._session(model, level, session.get_providers()[0])
 
-    def first(self, provider: str) -> tuple[ort.InferenceSession, dict[str, str]]:
+    def first(self, provider: str, check: Check) -> tuple[ort.InferenceSession, dict[str, str]]:
         """
         Make a session of the provider asked for, or of the first that works where it is auto.
 
         :param provider: a key of PROVIDERS, or auto
+        :param check: called with a session before it runs; raises ModelError
         :return: the session, and why each provider tried before does not work
         :raises ConfigError: a provider that this onnxruntime does not have or cannot start
         """
@@ -76,7 +79,7 @@ class Sessions:
         left_out: dict[str, str] = {}
         for name in available if provider == AUTO else [provider]:
             try:
-                session = self._by(PROVIDERS[name])
+                session = self._by(PROVIDERS[name], check)
             except ConfigError as error:
                 left_out[name] = str(error)
                 continue
@@ -88,8 +91,9 @@ class Sessions:
         msg = f'provider: expected {provider} to start, found {found}'
         raise ConfigError(msg)
 
-    def _by(self, provider: str) -> ort.InferenceSession:
+    def _by(self, provider: str, check: Check) -> ort.InferenceSession:
         session = self._session(self.model, _LEVELS[0], provider)
+        check(session)
         if provider != PROVIDERS['cpu'] or self.repeatable:
             return session
         other = self._session(self.model, _LEVELS[1], provider)

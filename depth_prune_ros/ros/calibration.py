@@ -21,6 +21,7 @@ Bytes = NDArray[np.uint8]
 
 NO_ROTATION = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 FISHEYE = 'equidistant'
+_LENGTHS = (4, 5, 8, 12, 14)  # of a distortion that OpenCV takes
 
 
 @dataclass(frozen=True)
@@ -103,12 +104,14 @@ def calibration_of(info: CameraInfo) -> Calibration:
     part = Window(0, 0, info.width, info.height)
     if roi.width > 0 and roi.height > 0:
         part = Window(roi.x_offset, roi.y_offset, roi.width, roi.height)
+    k, p, r = (tuple(matrix.tolist()) for matrix in (info.k, info.p, info.r))
     whole = Calibration(
         width=info.width,
         height=info.height,
-        k=tuple(info.k.tolist()),
-        p=tuple(info.p.tolist()),
-        r=tuple(info.r.tolist()),
+        k=k,
+        # who takes the published camera_info reads P
+        p=_projection(k) if p[0] <= 0 else p,
+        r=r if any(r) else NO_ROTATION,
         d=tuple(info.d),
         distortion_model=info.distortion_model,
     )
@@ -133,7 +136,12 @@ def rectify(image: Bytes, camera: Calibration) -> Bytes:
     :param image: uint8 [H, W, 3], raw
     :param camera: of that very size
     :return: uint8 [H, W, 3]; black where the raw image has nothing
+    :raises CameraError: a distortion of other numbers than its model has
     """
+    length, fisheye = len(camera.d), camera.distortion_model == FISHEYE
+    if length < _LENGTHS[0] if fisheye else length not in _LENGTHS:
+        msg = f'expected a distortion of {_LENGTHS[0]} numbers or more, found {length}'
+        raise CameraError(msg)
     columns, rows = _rectifying_maps(camera)
     return np.asarray(cv2.remap(image, columns, rows, cv2.INTER_LINEAR), np.uint8)
 

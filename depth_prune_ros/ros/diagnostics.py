@@ -56,6 +56,7 @@ class Statistics:
         self._before = (0, 0, 0)
         self._mismatches: dict[str, str] = {}
         self.last_error = ''
+        self.scale_assumed = False  # no camera_info that can be used has come
 
     def received(self) -> None:
         """Count an image that arrived."""
@@ -103,6 +104,9 @@ class Statistics:
         warnings = {
             f'incompatible QoS ({quality})': bool(quality),
             f'{failed} images dropped by errors: {self.last_error}': failed > 0,
+            'no camera_info that can be used: depth is scaled for the training camera': (
+                went > 0 and self.scale_assumed
+            ),
             'no images': not came,
         }
         found = [text for text, holds in warnings.items() if holds]

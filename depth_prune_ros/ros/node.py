@@ -12,6 +12,7 @@ from depth_prune_ros.core.engine import sha256_of
 from depth_prune_ros.core.errors import ConfigError
 from depth_prune_ros.core.errors import DepthPruneError
 from depth_prune_ros.core.models import model_file
+from depth_prune_ros.ros.calibration import Calibration
 from depth_prune_ros.ros.diagnostics import model_values
 from depth_prune_ros.ros.diagnostics import Statistics
 from depth_prune_ros.ros.inputs import IMAGE_TYPES
@@ -25,7 +26,9 @@ from depth_prune_ros.ros.quality import input_options
 from depth_prune_ros.ros.quality import input_profile
 from diagnostic_msgs.msg import DiagnosticArray
 from diagnostic_msgs.msg import DiagnosticStatus
+from lifecycle_msgs.srv import ChangeState
 import numpy as np
+from rclpy._rclpy_pybind11 import RCLError
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
 from rclpy.lifecycle import LifecycleNode
@@ -38,6 +41,7 @@ from sensor_msgs.msg import CameraInfo
 NODE_NAME = 'depth_node'
 DIAGNOSTICS_PERIOD_S = 1.0
 
+ChangeState_ = Callable[[ChangeState.Request, ChangeState.Response], ChangeState.Response]
 Success = TransitionCallbackReturn.SUCCESS
 Failure = TransitionCallbackReturn.FAILURE
 
@@ -55,9 +59,11 @@ class DepthNode(LifecycleNode):
         """Declare the parameters; takes the keyword options of rclpy's Node."""
         super().__init__(NODE_NAME, **options)
         self._processor: Processor | None = None
+        self._camera: Calibration | None = None
         self._settings = DepthParameters()
         self._faults = declare_parameters(self, lambda: self._processor is not None)
         self.add_post_set_parameters_callback(self._take_parameters)
+        self._service_change_state.callback = self._refusing(self._service_change_state.callback)
         self._engine: DepthEngine | None = None
         self._loaded: tuple[Any, ...] = ()
         self._inputs: list[Subscription] = []
@@ -69,6 +75,24 @@ class DepthNode(LifecycleNode):
         # Simulated time stands still between bags; a node that lives still says so.
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(DIAGNOSTICS_PERIOD_S, self._report, clock=steady)
+
+    def _refusing(self, change: ChangeState_) -> ChangeState_:
+        """Answer no to a transition that the state does not allow; rclpy's own would raise."""
+
+        def answer(
+            request: ChangeState.Request, response: ChangeState.Response
+        ) -> ChangeState.Response:
+            try:
+                return change(request, response)
+            except RCLError as error:
+                asked = request.transition
+                self.get_logger().warning(
+                    f'transition {asked.label or asked.id} refused: {str(error).splitlines()[0]}'
+                )
+                response.success = False
+                return response
+
+        return answer
 
     def start(self) -> None:
         """Configure and activate, if the parameter autostart says so; a failure is only logged."""
@@ -143,7 +167,7 @@ class DepthNode(LifecycleNode):
         processor = Processor(
             self._engine, self._outputs, self._statistics, self.get_clock(), self.get_logger()
         )
-        processor.settings = self._settings
+        processor.settings, processor.camera = self._settings, self._camera
         self._processor = processor
         kind = IMAGE_TYPES[self._settings.image_transport]
         self._subscribe(CameraInfo, 'camera_info', processor.take_camera_info)
@@ -176,6 +200,7 @@ class DepthNode(LifecycleNode):
         self._inputs = []
         if self._processor is not None:
             self._processor.stop()
+            self._camera = self._processor.camera
         self._processor = None
 
     def _release(self) -> None:
@@ -183,6 +208,7 @@ class DepthNode(LifecycleNode):
         if self._outputs is not None:
             self._outputs.destroy()
         self._outputs = None
+        self._camera = None
         self._engine = None
         self._loaded = ()
 

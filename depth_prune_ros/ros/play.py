@@ -250,7 +250,14 @@ def message_class(msgtype: str) -> Any:
 
 
 def header_stamp_ns(cdr: bytes) -> int:
-    """Read the header stamp of a serialised message whose first field is its header."""
+    """
+    Read the header stamp of a serialised message whose first field is its header.
+
+    :raises BagError: a message too short to have one
+    """
+    if len(cdr) < 12:
+        msg = f'expected a message with a header, found {len(cdr)} bytes; is the bag damaged?'
+        raise BagError(msg)
     order = '<' if cdr[1] & 1 else '>'
     seconds, nanoseconds = struct.unpack_from(f'{order}iI', cdr, 4)
     return int(seconds) * 1_000_000_000 + int(nanoseconds)

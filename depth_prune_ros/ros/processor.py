@@ -87,7 +87,7 @@ class Processor:
         clock: Clock,
         log: RcutilsLogger,
     ) -> None:
-        """Start the thread; :attr:`settings` may be exchanged at any time."""
+        """Start the thread; :attr:`settings` and :attr:`camera` may be exchanged at any time."""
         self.settings = DepthParameters()
         self.said: set[str] = set()
         self._engine = engine
@@ -95,7 +95,7 @@ class Processor:
         self._statistics = statistics
         self._clock = clock
         self._log = log
-        self._camera: Calibration | None = None
+        self.camera: Calibration | None = None
         self._limit = RateLimit()
         self._before_ns = 0
         self._worker: Worker[Arrival] = Worker(self._process, self._failed, self._patience_s)
@@ -103,7 +103,7 @@ class Processor:
     def take_camera_info(self, message: CameraInfo) -> None:
         """Remember the camera; one that cannot be used leaves the last one that could."""
         try:
-            self._camera = calibration_of(message)
+            self.camera = calibration_of(message)
         except CameraError as error:
             self._statistics.last_error = str(error)
             self._say('camera_info', f'camera_info ignored: {error}')
@@ -136,7 +136,7 @@ class Processor:
             self._statistics.dropped(Drop.AGE)
             return
         image = read_image(arrival.message)
-        known = self._camera
+        known = self.camera
         image, camera = self._rectified(image, self._camera_of(image, known), settings)
         self._check_fit(camera, settings)
         frame = DepthFrame(image, camera, self._engine, settings)
@@ -163,6 +163,7 @@ class Processor:
     def _camera_of(self, image: NDArray[np.uint8], known: Calibration | None) -> Calibration:
         """Return the camera at the image's size; the training camera's where none is known."""
         height, width = image.shape[:2]
+        self._statistics.scale_assumed = known is None
         if known is None:
             text = 'no camera_info yet: depth is scaled for the training camera'
             self._say('no camera', text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 import shutil
 import threading
@@ -80,7 +81,11 @@ class RawBagWriter:
                 writer.close()
                 self._part.rename(self._bag)
             else:
-                writer.abort()
+                with suppress(OSError):
+                    writer.abort()
+        except OSError as reason:
+            msg = f'{self._bag}: expected to write the bag, found: {reason.strerror or reason}'
+            raise BagError(msg) from reason
         finally:
             shutil.rmtree(self._part, ignore_errors=True)
 
@@ -95,7 +100,8 @@ class Recorder:
     """
     Subscribe to topics and write what comes, unread, with its arrival time.
 
-    The node's executor calls it; :meth:`close` ends the recording before the bag is closed.
+    The node's executor calls it; :meth:`close` ends the recording before the bag is closed. Where
+    the disk takes no more, it ends too, and :attr:`failure` says why.
     """
 
     def __init__(
@@ -116,6 +122,7 @@ class Recorder:
         self._wanted = wanted
         self._lock = threading.Lock()
         self._open = True
+        self.failure: OSError | None = None
         self.received_ns: dict[str, dict[int, int]] = {topic: {} for topic in topics}
         self._subscriptions = [self._subscribe(node, *item) for item in topics.items()]
 
@@ -156,6 +163,9 @@ class Recorder:
         with self._lock:
             if self._open:
                 stamp_ns = header_stamp_ns(raw)
-                if self._wanted(stamp_ns):
-                    self._sink.write(topic, now_ns, raw)
+                try:
+                    if self._wanted(stamp_ns):
+                        self._sink.write(topic, now_ns, raw)
+                except OSError as error:
+                    self.failure, self._open = error, False
                 self.received_ns[topic][stamp_ns] = now_ns

@@ -13,6 +13,7 @@ import time
 from depth_prune_ros.bags.reading import open_bag
 from depth_prune_ros.bags.topics import find_topics
 from depth_prune_ros.core.errors import ReplayError
+from depth_prune_ros.core.models import parameter_text
 from depth_prune_ros.ros.context import free_domain
 from depth_prune_ros.ros.context import ros_context
 from depth_prune_ros.ros.context import spinning
@@ -109,9 +110,11 @@ def replay(
             _wait_until_active(node, process)
             _wait_for_topics(process, lambda: recorder.matched() and player.matched(played))
             time.sleep(SETTLE_S)
-            report = player.play(playback, progress=_watch(process, progress))
+            watch = _watch(process, recorder, progress)
+            report = player.play(playback, progress=watch)
             _drain(recorder, report.published_ns[topics.left], bool(topics.left_info))
         recorder.close()
+        _require_written(recorder)
         code = process.stop()
         _require(code == 0, process, f'exit code 0 after SIGINT (it was {code})')
         return _report(recorder, report, topics.left, sink, out_bag)
@@ -122,7 +125,7 @@ def _node_arguments(model: Path, image: Connection, info: str | None) -> list[st
     topic = '/' + image.topic.lstrip('/')
     compressed = image.msgtype.endswith('CompressedImage')
     parameters = {
-        'model': str(model.resolve()),
+        'model': parameter_text(model.resolve()),
         'image_transport': 'compressed' if compressed else 'raw',
         # Evaluation resizes what is published, and a hole beside a far pixel pulls that one away:
         # RMSE is off by millimetres with the default of 80 m. The protocol has its own range.
@@ -172,10 +175,18 @@ def _wait_for_topics(process: NodeProcess, matched: Callable[[], bool]) -> None:
     _require(process.running and matched(), process, 'its topics to be found')
 
 
-def _watch(process: NodeProcess, progress: Progress | None) -> Progress:
-    """Pass progress on, and give up as soon as the node is gone."""
+def _require_written(recorder: Recorder) -> None:
+    if recorder.failure is not None:
+        reason = recorder.failure.strerror or recorder.failure
+        msg = f'expected to record the depth, found: {reason}; free space, or name another --out'
+        raise ReplayError(msg)
+
+
+def _watch(process: NodeProcess, recorder: Recorder, progress: Progress | None) -> Progress:
+    """Pass progress on, and give up as soon as the node is gone or the disk is full."""
 
     def step(done: int, total: int) -> None:
+        _require_written(recorder)
         _require(process.running, process, 'it to live through the bag')
         if progress is not None:
             progress(done, total)
@@ -185,7 +196,7 @@ def _watch(process: NodeProcess, progress: Progress | None) -> Progress:
 
 def _drain(recorder: Recorder, published_ns: dict[int, int], with_info: bool) -> None:
     """Wait for the outputs of the last image: the newest always gets its turn."""
-    last_ns = max(published_ns, default=0)
+    last_ns = max(published_ns, key=lambda stamp_ns: published_ns[stamp_ns], default=0)
     expected = OUTPUTS if with_info else [DEPTH_TOPIC]
     answers = [recorder.received_ns[topic] for topic in expected]
     # an earlier loop had images of the same stamps

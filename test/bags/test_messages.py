@@ -6,16 +6,20 @@ from pathlib import Path
 from typing import Any
 
 from depth_prune_ros.bags.messages import cloud_points
+from depth_prune_ros.bags.messages import intrinsics
+from depth_prune_ros.bags.messages import projection
 from depth_prune_ros.bags.reading import open_bag
 from depth_prune_ros.bags.reading import read_messages
 from depth_prune_ros.bags.transforms import StaticTransforms
 from depth_prune_ros.core.errors import BagError
+from depth_prune_ros.ros.calibration import calibration_of
 import numpy as np
 from numpy.typing import NDArray
 import pytest
 from robot_bags import RobotBag
 from robot_bags import SECOND
 from robot_bags import START_NS
+from sensor_msgs.msg import CameraInfo
 
 LAYOUTS = {
     'velodyne': {'names': ['x', 'y', 'z', 'i'], 'formats': ['<f4'] * 4},
@@ -123,3 +127,16 @@ def test_a_header_without_a_stamp_is_as_old_as_its_recording(tmp_path: Path) -> 
     with open_bag(path) as reader:
         (message,) = read_messages(path, reader, ['/cam'])
     assert message.stamp_ns == message.bag_ns == START_NS
+
+
+def test_a_region_of_interest_is_the_camera_that_the_node_sees() -> None:
+    """A window of 640x480 in the middle of 1280x960, of P and of K alone."""
+    info = CameraInfo(width=1280, height=960)
+    info.k = [1000.0, 0.0, 650.0, 0.0, 1000.0, 470.0, 0.0, 0.0, 1.0]
+    info.roi.x_offset, info.roi.y_offset, info.roi.width, info.roi.height = 320, 240, 640, 480
+    for p in ([0.0] * 12, [1000.0, 0.0, 650.0, 0.0, 0.0, 1000.0, 470.0, 0.0, 0.0, 0.0, 1.0, 0.0]):
+        info.p = p
+        found = intrinsics(info, 640, 480)
+        assert (found.fx, found.cx, found.cy) == (1000.0, 330.0, 230.0)
+        assert found == calibration_of(info).intrinsics
+    assert projection(info)[0, 3] == 0.0

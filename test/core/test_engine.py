@@ -14,6 +14,9 @@ from depth_prune_ros.core.errors import ConfigError
 from depth_prune_ros.core.errors import ModelError
 from depth_prune_ros.core.session import PROVIDERS
 import numpy as np
+import onnx
+from onnx import helper
+from onnx import TensorProto
 import onnxruntime as ort
 import pytest
 from tiny_model import CARD
@@ -47,6 +50,19 @@ def test_a_file_that_is_cut_short_is_refused(tmp_path: Path, kept: int) -> None:
     model.write_bytes(model.read_bytes()[:kept])
     with pytest.raises(ModelError, match='cut.onnx: expected'):
         DepthEngine.load(model)
+
+
+@pytest.mark.parametrize('shape', [[1, 3, 32, 64], ['batch', 3, 32, 64]])
+def test_a_network_of_others_is_refused_before_it_runs(
+    tmp_path: Path, shape: list[int | str]
+) -> None:
+    image = helper.make_tensor_value_info('image', TensorProto.FLOAT, shape)
+    same = helper.make_tensor_value_info('out', TensorProto.FLOAT, shape)
+    graph = helper.make_graph([helper.make_node('Neg', ['image'], ['out'])], 'g', [image], [same])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid('', 13)], ir_version=8)
+    onnx.save(model, str(tmp_path / 'other.onnx'))
+    with pytest.raises(ModelError, match='other.onnx: expected a model card'):
+        DepthEngine.load(tmp_path / 'other.onnx')
 
 
 @pytest.mark.parametrize('provider', ['cpu', 'auto'])

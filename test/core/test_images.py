@@ -277,6 +277,17 @@ def test_a_compressed_image_that_is_cut_short_is_refused(kind: str, kept: float)
         compressed_to_rgb(SimpleNamespace(format=kind, data=cut))
 
 
-def test_a_jpeg_may_be_filled_up_with_zeros() -> None:
-    data = cv2.imencode('.jpeg', gradient())[1].tobytes() + bytes(1000)
+@pytest.mark.parametrize('encoding', sorted(BAYER))
+def test_a_compressed_mosaic_comes_back_as_the_raw_one(encoding: str) -> None:
+    """image_transport compresses Bayer images as they are, and names the pattern first."""
+    sites = np.random.default_rng(0).integers(0, 256, (6, 8), np.uint8)
+    _, data = cv2.imencode('.png', sites)
+    said = f'{encoding}; png compressed '
+    found = compressed_to_rgb(SimpleNamespace(format=said, data=data.tobytes()))
+    np.testing.assert_array_equal(found, image_to_rgb(message(encoding, 8, 6, 8, sites.tobytes())))
+
+
+@pytest.mark.parametrize('filling', [bytes(1000), bytes(9000), b'\n', b'\xff\xff' + bytes(5000)])
+def test_a_jpeg_may_be_filled_up(filling: bytes) -> None:
+    data = cv2.imencode('.jpeg', gradient())[1].tobytes() + filling
     assert compressed_to_rgb(SimpleNamespace(format='jpeg', data=data)).shape == (24, 32, 3)

@@ -8,6 +8,7 @@ import sys
 from depth_prune_ros.core import models
 from depth_prune_ros.core.errors import ModelError
 import pytest
+import yaml
 
 
 @pytest.fixture
@@ -59,7 +60,17 @@ def test_what_a_user_names(share: Path, tmp_path: Path, monkeypatch: pytest.Monk
     for path in (Path('depth_tiny.onnx'), Path('runs/depth_tiny'), Path('/depth_tiny')):
         assert models.model_file(path) == path
     monkeypatch.chdir(tmp_path)
+    Path('depth_tiny').mkdir()
+    assert models.model_file(Path('depth_tiny')) == share / 'depth_tiny.onnx'
+    Path('depth_tiny').rmdir()
     Path('depth_tiny').touch()
     assert models.model_file(Path('depth_tiny')) == Path('depth_tiny')
     with pytest.raises(ModelError, match='expected the model depth_huge among'):
         models.model_file(Path('depth_huge'))
+
+
+@pytest.mark.parametrize(
+    'path', ['/a/m.onnx', '/a b/m.onnx', '/a #b/m.onnx', '/a: b/m.onnx', '/ä/"m".onnx']
+)
+def test_a_path_is_the_same_as_a_parameter(path: str) -> None:
+    assert yaml.safe_load(f'model: {models.parameter_text(Path(path))}') == {'model': path}

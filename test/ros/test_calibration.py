@@ -22,8 +22,13 @@ def test_p_counts_before_k() -> None:
     info.k[0] = 999.0
     camera = calibration_of(info).intrinsics
     assert (camera.width, camera.height, camera.fx, camera.cx) == (640, 480, 500.0, 319.0)
-    info.p = np.zeros(12)
-    assert calibration_of(info).intrinsics.fx == 999.0
+    info.p, info.r = np.zeros(12), np.zeros(9)
+    only_k = calibration_of(info)
+    assert only_k.intrinsics.fx == 999.0
+    # who takes the published camera_info reads P
+    published = only_k.message(Header())
+    assert (published.p[0], published.p[2], published.p[3]) == (999.0, info.k[2], 0.0)
+    assert published.r.tolist() == np.eye(3).ravel().tolist()
 
 
 @pytest.mark.parametrize(
@@ -44,6 +49,14 @@ def test_an_uncalibrated_camera_is_refused(field: str, value: object, reason: st
         calibration_of(info)
     with pytest.raises(CameraError, match='found 640x480, fx 0.0'):
         calibration_of(CameraInfo(width=640, height=480))
+
+
+@pytest.mark.parametrize('model', ['plumb_bob', 'equidistant'])
+def test_a_distortion_of_three_numbers_is_not_taken_out(model: str) -> None:
+    info = camera_info(64, 48, 50.0)
+    info.d, info.distortion_model = [0.1, 0.2, 0.3], model
+    with pytest.raises(CameraError, match='distortion of 4 numbers or more, found 3'):
+        rectify(np.zeros((48, 64, 3), np.uint8), calibration_of(info))
 
 
 def test_region_of_interest_and_binning_are_worked_in_and_reset() -> None:

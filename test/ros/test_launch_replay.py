@@ -87,6 +87,7 @@ def test_the_course(course: Callable[..., Course], tmp_path: Path) -> None:
     assert interrupt['process_matcher'].arguments == (recorder,)
     (judge,) = replay.end(recorder, 0)
     assert judge.options['cmd'][1:] == [
+        *('--left', '/a', '--left-info', '/b'),
         *('evaluate', str(tmp_path / 'bag'), '--depth-topic', '/eye/depth'),
         *('--depth-bag', str(tmp_path / 'out' / 'depth'), '--out', str(tmp_path / 'out')),
     ]

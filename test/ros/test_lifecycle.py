@@ -221,3 +221,36 @@ def test_a_log_folder_in_the_home_folder_is_found(
         assert process.stop() == 0
     assert list((tmp_path / 'home' / folder).iterdir())
     assert not (tmp_path / '~').exists()
+
+
+def test_a_transition_that_the_state_does_not_allow_is_refused(
+    running: Running, tiny_model: Path
+) -> None:
+    """Nav2's lifecycle manager, too, configures a node that has started itself."""
+    with running(f'model:={tiny_model}') as (process, graph):
+        graph.wait_for(process)
+        for wrong in (Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE):
+            assert not graph.change(wrong)
+            assert graph.state() == 'active'
+            assert f'transition {wrong} refused: ' in process.log
+        assert graph.change(Transition.TRANSITION_DEACTIVATE)
+        assert graph.state() == 'inactive'
+        assert process.stop() == 0
+        assert 'Traceback' not in process.log
+
+
+def test_the_camera_is_known_after_an_exchange(running: Running, tiny_model: Path) -> None:
+    """Of the image behind an activation, too, depth is in the camera's scale; else it is said."""
+    image, text = noise(WIDTH, HEIGHT), 'depth is scaled for the training camera'
+    with running(f'model:={tiny_model}') as (process, graph):
+        graph.wait_for(process)
+        graph.ask(image_message(image))
+        assert wait_until(lambda: text in graph.diagnostics.get('message', ''), 30.0)
+        assert graph.diagnostics['level'] == '1'
+        graph.ask(image_message(image), INFO)
+        assert graph.change(Transition.TRANSITION_DEACTIVATE)
+        assert graph.change(Transition.TRANSITION_ACTIVATE)
+        graph.wait_for(process)
+        metres = graph.ask(image_message(image)).metres
+        np.testing.assert_allclose(metres, tiny_depth(image, 50.0 / WIDTH), rtol=1e-4)
+        assert wait_until(lambda: text not in graph.diagnostics.get('message', ''), 30.0)

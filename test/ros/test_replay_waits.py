@@ -1,11 +1,14 @@
-"""The replay asks for the node's lifecycle state again where an answer is lost."""
+"""What a replay waits for: lost answers, a full disk, stamps that go back."""
 
 from __future__ import annotations
 
 from types import SimpleNamespace
 
+from depth_prune_ros.core.errors import BagError
 from depth_prune_ros.core.errors import ReplayError
 from depth_prune_ros.ros import replay as replaying
+from depth_prune_ros.ros.play import header_stamp_ns
+from depth_prune_ros.ros.record import Recorder
 from lifecycle_msgs.msg import State
 from lifecycle_msgs.srv import GetState
 import pytest
@@ -52,3 +55,39 @@ def test_a_node_that_never_answers_is_an_error(monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(ReplayError, match='expected its lifecycle state; its last line: waiting'):
         _ask(monkeypatch, client)
     assert client.asked > 1
+
+
+class _FullDisk:
+    def write(self, *_: object) -> None:
+        raise OSError(28, 'No space left on device')
+
+
+def test_a_recording_that_cannot_be_written_ends_the_replay() -> None:
+    recorder = Recorder(SimpleNamespace(), {}, _FullDisk())
+    recorder.received_ns['/depth'] = {}
+    watch = replaying._watch(SimpleNamespace(running=True), recorder, None)
+    watch(1, 9)
+    for _ in range(2):
+        recorder._keep('/depth', bytes([0, 1, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0]))
+    assert recorder.received_ns['/depth'].keys() == {5_000_000_000}
+    told = 'expected to record the depth, found: No space left on device; free space'
+    with pytest.raises(ReplayError, match=told):
+        watch(2, 9)
+
+
+def test_a_message_without_a_header_is_a_damaged_bag() -> None:
+    with pytest.raises(BagError, match='a message with a header, found 4 bytes'):
+        header_stamp_ns(bytes(4))
+
+
+def test_the_last_image_is_waited_for_where_stamps_go_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Played in the order 30, 20, 10: the answer to 30 is not the end."""
+    waited: list[bool] = []
+    monkeypatch.setattr(replaying, 'wait_until', lambda done, _: waited.append(done()))
+    published_ns = {30: 1, 20: 2, 10: 3}
+    for answered, wanted in (({30: 4, 20: 5}, False), ({30: 4, 10: 5}, True)):
+        recorder = SimpleNamespace(received_ns=dict.fromkeys(replaying.OUTPUTS, answered))
+        replaying._drain(recorder, published_ns, with_info=True)
+        assert waited[-1] is wanted
