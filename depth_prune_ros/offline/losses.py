@@ -254,20 +254,19 @@ def _mean(values: list[Tensor], weights: list[Tensor]) -> Tensor:
 
 def distillation(predictions: list[Tensor], wanted: list[Tensor]) -> Tensor:
     """
-    Mean |log d - log d_teacher| over all pixels and the two finest scales, of the left view.
+    Mean |log d - log d_teacher| over all pixels and the two finest scales.
 
-    The right disparity is no part of an exported network, and is left to the other losses.
     Compared at the size of the smaller of the two: what is too fine for the teacher it does not
     blur, but leaves to the labels.
 
     :param predictions: [N, 2, h, w] disparities, finest first
-    :param wanted: [N, 1, h', w'] left disparities
+    :param wanted: [N, 2, h', w'] left and right disparities, or [N, 1, h', w'] left ones alone
     """
     errors = []
     for predicted, taught in zip(predictions[:2], wanted, strict=True):
         sides = zip(predicted.shape[-2:], taught.shape[-2:], strict=True)
         size = torch.Size(map(min, sides))
-        found = _shrunk(predicted[:, :1], size)
+        found = _shrunk(predicted[:, : taught.shape[1]], size)
         errors.append((found.log() - _shrunk(taught, size).log()).abs().mean())
     return torch.stack(errors).mean()
 

@@ -236,7 +236,7 @@ class Trainer:
         with torch.autocast('cpu', torch.bfloat16, enabled=self.speed.bf16):
             predictions = self.network(image)
         terms = depth_loss(predictions, batch, self._weights)
-        total = terms['task'] + self._distil(batch.left, predictions, terms)
+        total = terms['task'] + self._distil(image, predictions, terms)
         found = {name: float(term.detach()) for name, term in terms.items()}
         found = ranks.mean_of({**found, '': float(total.detach())})
         value = found.pop('')
@@ -266,14 +266,15 @@ class Trainer:
             msg = f'step {self.step}: {fault}; its frames: {", ".join(frames)}'
             raise _DivergenceError(msg)
 
-    def _distil(self, left: Tensor, found: list[Tensor], terms: dict[str, Tensor]) -> Tensor:
-        """Add L_distillation: the teacher sees the image without its changes of light."""
+    def _distil(
+        self, image: Tensor, predictions: list[Tensor], terms: dict[str, Tensor]
+    ) -> Tensor:
         weight = self._config.losses.distillation
         if not len(self._teachers) or weight == 0:
-            return left.new_zeros(())
+            return image.new_zeros(())
         with torch.autocast('cpu', torch.bfloat16, enabled=self.speed.bf16):
-            wanted = self._teachers.disparities(left, self.step)
-        terms['distillation'] = weight * distillation(found, wanted)
+            wanted = self._teachers.disparities(image, self.step)
+        terms['distillation'] = weight * distillation(predictions, wanted)
         return terms['distillation']
 
     def _validate(self, validation: Mapping[str, list[Frame]], progress: Progress) -> Progress:
