@@ -162,4 +162,5 @@ def _beside(topic: str) -> str:
 
 
 def _is(given: dict[str, str], name: str) -> bool:
-    return given[name].lower() == 'true'
+    """Read a switch as launch's IfCondition does."""
+    return given[name].lower() in ('true', '1')

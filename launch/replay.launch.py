@@ -176,7 +176,7 @@ class Replay:
             return []
         if self._stage != 'played' or event.returncode not in RECORDED:
             self._fail(f'ros2 bag record ended with code {event.returncode}; nothing is judged')
-        if self._given['evaluate'].lower() == 'true':
+        if self._given['evaluate'].lower() in ('true', '1'):
             return [self._judge]
         return [LogInfo(msg=f'recorded: {self._given["out"]}/depth'), _end()]
 
@@ -202,6 +202,9 @@ class Replay:
                 'namespace': '',
                 'depth': '~/depth',
                 'depth_info': '~/camera_info',
+                # the protocol has its own range, and a hole beside a far pixel pulls that one away
+                'min_depth': '0.0',
+                'max_depth': '1000.0',
                 **passed,
             }.items(),
         )

@@ -74,7 +74,7 @@ def test_the_parameters_of_the_node(nodes: Any) -> None:
     assert file == str(ROOT / 'config' / 'depth.param.yaml')
     assert values == {'use_sim_time': False}
     given = {'max_depth': '40.0', 'fit': 'crop', 'rectify': 'true', 'points_stride': '4'}
-    file, values = nodes(params_file='mine.yaml', use_sim_time='true', **given)['depth_node'][
+    file, values = nodes(params_file='mine.yaml', use_sim_time='1', **given)['depth_node'][
         'parameters'
     ]
     assert file == 'mine.yaml'

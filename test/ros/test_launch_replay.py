@@ -107,6 +107,8 @@ def test_the_node_publishes_where_the_recorder_listens(course: Callable[..., Cou
         'depth': '~/depth',
         'depth_info': '~/camera_info',
         'use_sim_time': 'true',
+        'min_depth': '0.0',
+        'max_depth': '1000.0',
         'respawn': 'false',
     }
 
