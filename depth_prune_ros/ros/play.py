@@ -148,7 +148,7 @@ class Player:
                     return self.report
                 if clock is not None:
                     clock.publish(Clock(clock=Time(nanoseconds=stamp_ns).to_msg()))
-                self._publish(connection, self._cdr(connection, raw))
+                self._publish(connection, stamp_ns, self._cdr(connection, raw))
                 done += 1
                 if progress is not None:
                     progress(done, total)
@@ -194,9 +194,11 @@ class Player:
         # By ROS 2's own definitions: the bag's have a Header with seq, which ROS 2 dropped.
         return bytes(_ROS2.ros1_to_cdr(raw, connection.msgtype))
 
-    def _publish(self, connection: Connection, cdr: bytes) -> None:
+    def _publish(self, connection: Connection, stamp_ns: int, cdr: bytes) -> None:
+        """Publish a message; a stamp of 0 becomes the bag's, as where bags are read."""
         topic = connection.topic
         if self._has_header[topic]:
+            cdr = cdr if header_stamp_ns(cdr) else with_stamp(cdr, stamp_ns)
             self.report.published_ns[topic][header_stamp_ns(cdr)] = time.time_ns()
         self._publishers[topic].publish(cdr)
         self.report.messages[topic] += 1
@@ -261,6 +263,12 @@ def header_stamp_ns(cdr: bytes) -> int:
     order = '<' if cdr[1] & 1 else '>'
     seconds, nanoseconds = struct.unpack_from(f'{order}iI', cdr, 4)
     return int(seconds) * 1_000_000_000 + int(nanoseconds)
+
+
+def with_stamp(cdr: bytes, stamp_ns: int) -> bytes:
+    """Return a serialised message whose first field is its header with another stamp."""
+    order = '<' if cdr[1] & 1 else '>'
+    return cdr[:4] + struct.pack(f'{order}iI', *divmod(stamp_ns, 1_000_000_000)) + cdr[12:]
 
 
 def recorded_quality(connection: Connection) -> QoSProfile:

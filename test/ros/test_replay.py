@@ -18,6 +18,7 @@ from depth_prune_ros.ros.context import free_domain
 from depth_prune_ros.ros.context import ros_context
 from depth_prune_ros.ros.context import spinning
 from depth_prune_ros.ros.context import wait_until
+from depth_prune_ros.ros.play import header_stamp_ns
 from depth_prune_ros.ros.play import play
 from depth_prune_ros.ros.play import Playback
 from depth_prune_ros.ros.play import Player
@@ -88,6 +89,28 @@ def test_the_recorded_depth_is_the_engines(bag: Path, tiny_model: Path, tmp_path
     note = json.loads(metadata['rosbag2_bagfile_information']['custom_data'][NOTE_KEY])
     assert (note['frames_in'], note['frames_out']) == (8, len(stamps))
     assert sorted(note['latency_s']) == [str(stamp_ns) for stamp_ns in stamps]
+
+
+class _WithoutClock(BagWriter):
+    """A recording of a driver that leaves its stamps at 0."""
+
+    def _header(self, stamp_ns: int, frame_id: str) -> Any:
+        return super()._header(0 * stamp_ns, frame_id)
+
+
+def test_depth_of_a_driver_without_a_clock_has_the_bags_stamps(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    with _WithoutClock(tmp_path / 'bag') as writer:
+        for index, stamp_ns in enumerate(STAMPS_NS[:4]):
+            writer.camera_info(f'{LEFT}/camera_info', stamp_ns, 'cam', CAMERA)
+            writer.image(f'{LEFT}/image_raw', stamp_ns, 'cam', _frame(index))
+    report = replay(tmp_path / 'bag', tiny_model, tmp_path / 'out')
+    assert (report.frames_in, report.frames_out) == (4, 4)
+    with open_bag(tmp_path / 'out') as reader:
+        (depth,) = [c for c in reader.connections if c.topic == report.depth_topic]
+        stamps = [header_stamp_ns(bytes(raw)) for _, _, raw in reader.messages([depth])]
+    assert sorted(stamps) == STAMPS_NS[:4]
 
 
 def test_loops_and_the_bags_clock(bag: Path, tiny_model: Path, tmp_path: Path) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import struct
 from types import SimpleNamespace
 
 from depth_prune_ros.core.errors import BagError
 from depth_prune_ros.core.errors import ReplayError
 from depth_prune_ros.ros import replay as replaying
 from depth_prune_ros.ros.play import header_stamp_ns
+from depth_prune_ros.ros.play import with_stamp
 from depth_prune_ros.ros.record import Recorder
 from lifecycle_msgs.msg import State
 from lifecycle_msgs.srv import GetState
@@ -78,6 +80,16 @@ def test_a_recording_that_cannot_be_written_ends_the_replay() -> None:
 def test_a_message_without_a_header_is_a_damaged_bag() -> None:
     with pytest.raises(BagError, match='a message with a header, found 4 bytes'):
         header_stamp_ns(bytes(4))
+
+
+@pytest.mark.parametrize('order', ['<', '>'])
+def test_a_message_gets_another_stamp_and_keeps_the_rest(order: str) -> None:
+    head = bytes([0, 1 if order == '<' else 0, 0, 0])
+    message = head + struct.pack(f'{order}iI', 0, 0) + b'the rest'
+    stamped = with_stamp(message, 3_000_000_007)
+    assert header_stamp_ns(message) == 0
+    assert header_stamp_ns(stamped) == 3_000_000_007
+    assert (stamped[:4], stamped[12:]) == (head, b'the rest')
 
 
 def test_the_last_image_is_waited_for_where_stamps_go_back(
