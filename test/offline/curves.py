@@ -38,6 +38,7 @@ CONFIG = TrainConfig.model_validate(
         'channels_last': True,
         'learning_rate': 1e-4,
         'validate_every': 3,
+        'augment': {'crop': 0.75, 'whole': 0, 'blur': 0, 'noise': 0},
         'prune': {
             'ramp': 0.5,
             'every': 1,

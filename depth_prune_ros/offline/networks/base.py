@@ -194,7 +194,7 @@ def _logits(head: nn.Module, features: Tensor) -> Tensor:
 
     bfloat16 has 128 values between d and 2 d: the losses would see its steps, not the scene's.
     """
-    with torch.autocast(features.device.type, enabled=False):
+    with torch.autocast('cpu', enabled=False):
         found: Tensor = head(features.to(next(head.parameters()).dtype))
     return found
 
