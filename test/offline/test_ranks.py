@@ -81,9 +81,10 @@ def test_a_rank_that_dies_stops_all(tmp_path: Path) -> None:
         time.sleep(0.02)
     (second,) = [child for child in _children(process.pid) if _rank(child) == '1']
     os.kill(second, signal.SIGKILL)
-    _, errors = process.communicate(timeout=120)
+    said, errors = process.communicate(timeout=120)
     assert process.returncode != 0
-    assert 'error: rank 0: expected 2 processes, found that another one ended' in errors
+    told = 'error: rank 0: expected 2 processes, found that another one ended'
+    assert told in errors, f'{said}\n{errors}'
     assert 'SIGKILL' in errors
     assert checkpoints.load(out).step > 0
 
