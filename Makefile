@@ -34,7 +34,7 @@ demo: .venv/.run-installed
 install: .venv/.dev-installed
 
 help:
-	@sed -n 's/^# //p' $(firstword $(MAKEFILE_LIST))
+	@sed -n '/^#/!q; s/^# //p' $(firstword $(MAKEFILE_LIST))
 
 test: lint types
 	$(BIN)/python -m pytest -n 2 --dist loadfile
