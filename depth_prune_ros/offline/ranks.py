@@ -53,7 +53,7 @@ def together() -> Iterator[None]:
     distributed.init_process_group('gloo', timeout=_PATIENCE)
     try:
         yield
-    except RuntimeError as error:
+    except (RuntimeError, KeyboardInterrupt) as error:
         if not _is_of_another(error):
             raise
         msg = f'rank {rank()}: expected {count()} processes, found that another one ended'
@@ -197,7 +197,16 @@ def join_norms(network: nn.Module) -> None:
             module.__class__ = _RankNorm
 
 
-def _is_of_another(error: RuntimeError) -> bool:
-    """Tell whether gloo or nccl complains of a lost connection."""
-    text = str(error).lower()
-    return any(sign in text for sign in ('connection', 'gloo', 'nccl', 'peer', 'timed out'))
+def _is_of_another(error: BaseException | None) -> bool:
+    """
+    Tell whether gloo or nccl complains of a lost connection, or did before this error.
+
+    torchrun asks the others to end when one has, also while they are about to say why.
+    """
+    signs = ('connection', 'gloo', 'nccl', 'peer', 'timed out')
+    while error is not None:
+        text = str(error).lower()
+        if isinstance(error, RuntimeError) and any(sign in text for sign in signs):
+            return True
+        error = error.__context__
+    return False

@@ -12,6 +12,7 @@ import time
 
 import curves
 from depth_prune_ros.offline import checkpoint as checkpoints
+from depth_prune_ros.offline import ranks
 from killed_runs import make_stage
 import pytest
 import torch
@@ -87,6 +88,21 @@ def test_a_rank_that_dies_stops_all(tmp_path: Path) -> None:
     assert told in errors, f'{said}\n{errors}'
     assert 'SIGKILL' in errors
     assert checkpoints.load(out).step > 0
+
+
+def test_a_signal_does_not_hide_that_another_rank_ended() -> None:
+    """Torchrun's SIGTERM may come while the error of the lost connection is on its way."""
+    lost: list[BaseException] = []
+    for first in (RuntimeError('[gloo] Connection closed by peer'), ValueError('connection')):
+        try:
+            try:
+                raise first
+            finally:
+                raise KeyboardInterrupt
+        except KeyboardInterrupt as error:
+            lost.append(error)
+    assert [ranks._is_of_another(error) for error in lost] == [True, False]
+    assert not ranks._is_of_another(KeyboardInterrupt())
 
 
 def _children(pid: int) -> list[int]:
