@@ -63,13 +63,13 @@ def read_data(
 
 def _check_taught(samples: dict[str, CachedSamples], config: TrainConfig) -> None:
     """Refuse bags that have nothing of what the losses compare with."""
-    every = [sample for bag in samples.values() for sample in bag]
-    measured = any(len(sample.points) for sample in every)
-    stereo = any(sample.right is not None for sample in every)
-    there = {'depth': measured, 'photometric': stereo, 'hints': stereo}
-    learned = [name for name in there if getattr(config.losses, name) > 0]
-    if every and not any(there[name] for name in learned):
-        has, other = ('measured depth', 'depth') if measured else ('right images', 'photometric')
+    learned = [name for name in ('depth', 'photometric', 'hints') if getattr(config.losses, name)]
+    by_depth, by_views = 'depth' in learned, {'photometric', 'hints'} & {*learned}
+    every = (sample for bag in samples.values() for sample in bag)
+    if any((by_depth and len(s.points)) or (by_views and s.right is not None) for s in every):
+        return
+    if any(map(len, samples.values())):
+        has, other = ('right images', 'photometric') if by_depth else ('measured depth', 'depth')
         msg = (
             f'expected frames for losses.{" or losses.".join(learned)}, found none: the bags have '
             f'{has}; raise losses.{other}'

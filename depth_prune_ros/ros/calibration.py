@@ -32,7 +32,7 @@ class Calibration:
     :param width: of the image, pixels
     :param height: of the image, pixels
     :param k: [3, 3] row by row: the raw image's camera matrix
-    :param p: [3, 4] row by row: the rectified image's projection; zero where there is none
+    :param p: [3, 4] row by row: the rectified image's projection; K's where the camera gives none
     :param r: [3, 3] row by row: rotation from the raw to the rectified camera
     :param d: distortion of the raw image, as the model's name says
     :param distortion_model: plumb_bob, rational_polynomial or equidistant
@@ -49,13 +49,12 @@ class Calibration:
     @property
     def intrinsics(self) -> Intrinsics:
         """
-        Read the rectified camera: P counts, or K where P is zero.
+        Read the rectified camera.
 
         :raises CameraError: the camera is not calibrated
         """
-        p, k = self.p, self.k
-        fx, fy, cx, cy = (p[0], p[5], p[2], p[6]) if p[0] > 0 else (k[0], k[4], k[2], k[5])
-        return Intrinsics(self.width, self.height, fx, fy, cx, cy)
+        p = self.p
+        return Intrinsics(self.width, self.height, fx=p[0], fy=p[5], cx=p[2], cy=p[6])
 
     @property
     def distorted(self) -> bool:
@@ -76,9 +75,9 @@ class Calibration:
 
     def rectified(self) -> Calibration:
         """Return the camera of the rectified image, which has no distortion."""
-        p = self.p if self.p[0] > 0 else _projection(self.k)
+        p = self.p
         k = (*p[0:3], *p[4:7], *p[8:11])
-        return replace(self, k=k, p=p, r=NO_ROTATION, d=(0.0,) * len(self.d))
+        return replace(self, k=k, r=NO_ROTATION, d=(0.0,) * len(self.d))
 
     def message(self, header: Header) -> CameraInfo:
         """Make a CameraInfo, with neither binning nor region of interest."""
@@ -154,7 +153,7 @@ def _rectifying_maps(camera: Calibration) -> tuple[NDArray[Any], NDArray[Any]]:
     columns, rows = make(
         np.reshape(camera.k, (3, 3)),
         np.array(camera.d[:4] if fisheye else camera.d),
-        np.reshape(camera.r if any(camera.r) else NO_ROTATION, (3, 3)),
+        np.reshape(camera.r, (3, 3)),
         np.reshape(camera.rectified().k, (3, 3)),
         (camera.width, camera.height),
         cv2.CV_16SC2,
