@@ -56,13 +56,14 @@ class LossConfig(Strict):
     depth: float = Field(1.0, ge=0)
     hints: float = Field(0.0, ge=0, description='disparity found by matching the two views')
     edges: float = Field(0.0, ge=0, description='of the hints: where they change, and how much')
+    upright: float = Field(0.0, ge=0, description='of the hints: poles, trunks, people')
     sky: float = Field(0.0, ge=0, description='far where bright and plain at the top: outdoors')
     distillation: float = Field(1.0, ge=0, description='where a teacher is given')
 
     @property
     def needs_hints(self) -> bool:
         """Whether the two views of a frame are matched."""
-        return self.hints > 0 or self.edges > 0 or self.sky > 0
+        return any((self.hints, self.edges, self.upright, self.sky))
 
 
 class AugmentConfig(Strict):
@@ -73,6 +74,9 @@ class AugmentConfig(Strict):
     grey: float = Field(0.1, ge=0, le=1, description='probability')
     blur: float = Field(0.2, ge=0, le=1, description='probability of a lens out of focus')
     noise: float = Field(0.2, ge=0, le=1, description='probability of sensor noise')
+    mix: float = Field(
+        0.0, ge=0, le=1, description="probability of another frame's nearer things before it"
+    )
     crop: float = Field(0.4, gt=0, le=1, description='smallest side of the crop; 1 = none')
     whole: float = Field(0.5, ge=0, le=1, description='probability of the whole height')
     narrow: float = Field(

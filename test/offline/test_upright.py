@@ -1,0 +1,59 @@
+"""What is narrow and upright: poles before a wall, and all that is none."""
+
+from __future__ import annotations
+
+from depth_prune_ros.offline.upright import upright
+import numpy as np
+from numpy.typing import NDArray
+import pytest
+
+HEIGHT, WIDTH = 96, 320
+WALL, POLE, SKY = 0.02, 0.04, 0.0
+Float = NDArray[np.float32]
+
+
+def _scene(rows: slice, columns: slice, pole: float = POLE, behind: float = WALL) -> Float:
+    disparity = np.full((HEIGHT, WIDTH), behind, np.float32)
+    disparity[rows, columns] = pole
+    return disparity
+
+
+@pytest.mark.parametrize('rows', [slice(0, 40), slice(20, 31), slice(30, HEIGHT)])
+@pytest.mark.parametrize('columns', [slice(100, 101), slice(100, 112)])
+def test_a_pole_is_found_with_two_pixels_beside_it(rows: slice, columns: slice) -> None:
+    """Narrow is up to 12 of 320 pixels, upright 11 and more, at the image's borders, too."""
+    wanted = np.zeros((HEIGHT, WIDTH), bool)
+    wanted[rows, columns.start - 2 : columns.stop + 2] = True
+    np.testing.assert_array_equal(upright(_scene(rows, columns)), wanted)
+
+
+def test_a_pole_before_open_sky() -> None:
+    """Sky has a disparity of 0, and is none of what is marked."""
+    found = upright(_scene(slice(10, 60), slice(100, 106), behind=SKY))
+    assert found[10:60, 100:106].all()
+    assert found.sum() == 50 * 6
+
+
+@pytest.mark.parametrize(
+    'disparity',
+    [
+        _scene(slice(20, 80), slice(100, 113)),  # wide
+        _scene(slice(40, 50), slice(100, 106)),  # low
+        _scene(slice(20, 80), slice(100, 106), WALL, POLE),  # a gap in a wall
+        _scene(slice(20, 80), slice(100, 106), 1.1 * WALL),  # hardly nearer
+        _scene(slice(20, 80), slice(100, 106), np.nan),  # unknown
+        _scene(slice(0, 0), slice(0, 0), behind=np.nan),
+    ],
+)
+def test_what_is_none(disparity: Float) -> None:
+    assert not upright(disparity).any()
+
+
+def test_what_one_camera_alone_sees_lies_behind() -> None:
+    """Beside a pole matching finds nothing: the gap is not a part of it, nor does it hide it."""
+    disparity = _scene(slice(10, 60), slice(100, 106))
+    disparity[10:60, 92:100] = np.nan
+    disparity[30:32, 100:106] = np.nan
+    found = upright(disparity)
+    assert found[10:30, 100:108].all() and found[32:60, 100:108].all()
+    assert found.sum() == 48 * 8 + 2 * 2
