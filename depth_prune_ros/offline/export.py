@@ -53,7 +53,8 @@ def export(checkpoint: Checkpoint, path: Path, name: str = '') -> ModelCard:
     The file is loaded through core.engine and compared with torch before it takes its name.
 
     :param name: the model's name in its card; the file's stem by default
-    :raises ModelError: masks are left, or ONNX and torch differ by more than 1e-4 (relative)
+    :raises ModelError: masks are left, or ONNX and torch differ by more than 1e-4 (relative),
+        or the network says nan
     """
     if checkpoint.masks:
         msg = 'expected a compact checkpoint, found masks in it; first run: depth-prune compact'
@@ -136,5 +137,6 @@ def _difference(network: DepthNetwork, path: Path) -> float:
         with torch.no_grad():
             wanted = network(torch.from_numpy(image).permute(2, 0, 1)[None] / 255)
         wanted = wanted[0][0, 0].numpy() * (own[1] / size[1])
-        worst = max(worst, float((np.abs(engine.run(image) - wanted) / wanted).max()))
+        difference = (np.abs(engine.run(image) - wanted) / wanted).max()
+        worst = float(np.maximum(worst, difference))  # nan where one of them is
     return worst

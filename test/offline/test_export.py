@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
 
 from depth_prune_ros.core.card import ModelCard
@@ -133,6 +134,28 @@ def test_a_failing_export_leaves_nothing(
     with pytest.raises(ModelError, match=r'a\.onnx: expected ONNX within -1 of torch, found'):
         exporting.export(dense, tmp_path / 'a.onnx')
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_network_that_says_nan_is_refused(dense: Checkpoint, tmp_path: Path) -> None:
+    nan = torch.full((2,), float('nan'))
+    broken = replace(dense, weights={**dense.weights, 'decoder.disp1.bias': nan})
+    with pytest.raises(ModelError, match=r'a\.onnx: expected ONNX within .* of torch, found nan'):
+        exporting.export(broken, tmp_path / 'a.onnx')
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_file_is_compared_at_another_size_too(
+    dense: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, seen = DepthEngine.run, []
+
+    def spy(engine: DepthEngine, image: NDArray[np.uint8]) -> NDArray[np.float32]:
+        seen.append(image.shape[:2])
+        return run(engine, image)
+
+    monkeypatch.setattr(DepthEngine, 'run', spy)
+    exporting.export(dense, tmp_path / 'a.onnx')
+    assert set(seen) == {(32, 64), (64, 128)}
 
 
 def test_a_failing_export_leaves_the_file_before_it(
