@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import replace
+import math
 from typing import TypeVar
 
 from depth_prune_ros.core.errors import MaskError
@@ -29,6 +30,7 @@ def compact(checkpoint: Checkpoint, size: tuple[int, int]) -> Checkpoint:
     :return: narrower widths, no masks; the largest difference to the masked network stands in
         its card as parity.masked_compact
     :raises MaskError: no masks, an empty group, or outputs that differ by more than 1e-5
+        or are not numbers
     """
     masks = {k[5:]: v > 0 for k, v in checkpoint.masks.items() if k.startswith('mask.')}
     if not masks:
@@ -38,10 +40,15 @@ def compact(checkpoint: Checkpoint, size: tuple[int, int]) -> Checkpoint:
     masked.gates = {group: mask.float() for group, mask in masks.items()}
     small = remove(masked, masks)
     difference = largest_difference(masked, small, size)
-    if difference > TOLERANCE:
+    if not difference <= TOLERANCE:
+        reason = (
+            'its disparities are not numbers; train it again'
+            if math.isnan(difference)
+            else 'a layer of the network declares its groups wrongly'
+        )
         msg = (
             f'expected masked and compact {checkpoint.network} to agree to {TOLERANCE:g}, found '
-            f'{difference:.2g}; a layer of the network declares its groups wrongly'
+            f'{difference:.2g}; {reason}'
         )
         raise MaskError(msg)
     parity = {**checkpoint.card.get('parity', {}), 'masked_compact': difference}
@@ -90,10 +97,10 @@ def compact_weights(
 
 @torch.no_grad()
 def largest_difference(one: DepthNetwork, other: DepthNetwork, size: tuple[int, int]) -> float:
-    """Return the largest difference of any disparity of two networks on a random image."""
+    """Return the largest difference of any disparity of two networks on a random image, or nan."""
     image = torch.rand(1, 3, *size, generator=torch.Generator().manual_seed(0))
     pairs = zip(one(image), other(image), strict=True)
-    return max(float((a - b).abs().max()) for a, b in pairs)
+    return float(torch.stack([(a - b).abs().max() for a, b in pairs]).max())
 
 
 def _channels(sources: Sequence[Source], masks: Mapping[str, Tensor]) -> Tensor:

@@ -120,6 +120,15 @@ def test_no_masks() -> None:
         compact(whole, SIZES['mobilenet'])
 
 
+@pytest.mark.parametrize('level', [1, 2])
+def test_a_network_that_says_nan_is_refused(level: int) -> None:
+    widths = narrow('mobilenet', 2)
+    whole = checkpoint('mobilenet', widths, 0, random_masks(widths, 0))
+    whole.weights[f'decoder.disp{level}.bias'].fill_(float('nan'))
+    with pytest.raises(MaskError, match='agree to 1e-05, found nan; .* not numbers; train it'):
+        compact(whole, SIZES['mobilenet'])
+
+
 def test_an_emptied_group() -> None:
     widths = narrow('mobilenet', 2)
     masks = random_masks(widths, 0) | {'mask.stage2': torch.zeros(2)}
