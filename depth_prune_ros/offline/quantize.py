@@ -67,7 +67,7 @@ def quantize(
     :param progress: called with a step's name, done and total (0: not known)
     :raises BagError: a bag that cannot be read, without images or without depth to judge by
     :raises ConfigError: no bags, or a loss that is no number from 0
-    :raises ModelError: a model that cannot be quantised, or not within max_loss
+    :raises ModelError: a model that cannot be quantised, says nan or is not within max_loss
     """
     _check_request(source, out, bags, val, max_loss)
     engine = DepthEngine.load(source)
@@ -179,9 +179,17 @@ def _spread(images: Iterable[Bytes], most: int) -> list[Bytes]:
 
 
 def _difference(before: DepthEngine, after: DepthEngine, images: Sequence[Bytes]) -> float:
-    """Return the largest relative difference of the disparities."""
+    """
+    Return the largest relative difference of the disparities.
+
+    :raises ModelError: one of them is not a number
+    """
     worst = 0.0
     for image in images:
         wanted = before.disparity(image)
-        worst = max(worst, float((np.abs(after.disparity(image) - wanted) / wanted).max()))
+        difference = (np.abs(after.disparity(image) - wanted) / wanted).max()
+        worst = float(np.maximum(worst, difference))  # nan where one of them is
+    if math.isnan(worst):
+        msg = 'expected float and int8 disparities that are numbers, found nan; train again'
+        raise ModelError(msg)
     return worst

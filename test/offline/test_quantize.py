@@ -19,7 +19,6 @@ from depth_prune_ros.core.metrics import EIGEN
 from depth_prune_ros.evaluation.evaluate import evaluate_model
 from depth_prune_ros.offline import int8
 from depth_prune_ros.offline import int8_search
-from depth_prune_ros.offline import quantize as quantizing
 from depth_prune_ros.offline.card_file import save
 from depth_prune_ros.offline.export import export
 from depth_prune_ros.offline.quantize import quantize
@@ -288,12 +287,3 @@ def test_bags_that_do_not_do(models: dict[str, Path], bags: Bags, tmp_path: Path
         with pytest.raises(ConfigError, match=f'a loss from 0, such as 0.05, found {loss}'):
             _quantize(models['tame'], out, bags, max_loss=loss)
     assert not out.exists()
-
-
-@pytest.mark.parametrize(
-    ('frames', 'kept'),
-    [(3, [0, 1, 2]), (4, [0, 1, 2, 3]), (5, [0, 2, 4]), (9, [0, 4, 8]), (16, [0, 4, 8, 12])],
-)
-def test_calibration_images_are_spread_evenly(frames: int, kept: list[int]) -> None:
-    images = (np.full((1, 1, 3), n, np.uint8) for n in range(frames))
-    assert [int(image[0, 0, 0]) for image in quantizing._spread(images, 4)] == kept
