@@ -201,7 +201,7 @@ def _size(text: str) -> tuple[int, int]:
     from depth_prune_ros.core.errors import ConfigError
 
     width, _, height = text.partition('x')
-    if not (width.isdigit() and height.isdigit()):
+    if not (width.isdecimal() and height.isdecimal()):
         msg = f'expected a size such as 960x288, found {text!r}'
         raise ConfigError(msg)
     return int(width), int(height)

@@ -59,6 +59,12 @@ def test_an_error_stays_1(street: Path) -> None:
     assert done.returncode == 1
 
 
+def test_what_is_no_size_is_refused(tmp_path: Path) -> None:
+    done = run('bag', 'street', tmp_path / 'street', '--size', '²x288')
+    assert done.returncode == 1
+    assert done.stderr.endswith("expected a size such as 960x288, found '²x288'\n")
+
+
 def test_a_whole_bag_exits_with_0_and_topics_can_be_named(tmp_path: Path) -> None:
     bag = UNCOMPRESSED['mcap'](tmp_path)
     done = run('bag', 'info', bag, '--check')

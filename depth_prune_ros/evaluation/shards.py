@@ -45,7 +45,7 @@ def parse_shard(text: str) -> Shard:
     :raises ConfigError: something else
     """
     number, _, count = text.partition('/')
-    valid = number.isdigit() and count.isdigit() and 1 <= int(number) <= int(count)
+    valid = number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)
     if not valid:
         msg = f'expected a shard such as 1/4 (the first of four), found {text!r}'
         raise ConfigError(msg)

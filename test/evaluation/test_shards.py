@@ -122,7 +122,7 @@ def test_more_shards_than_frames(job: Job) -> None:
         evaluate_bags(job, shard=Shard(1, 50))
 
 
-@pytest.mark.parametrize('text', ['0/2', '3/2', '1', 'a/b', '1/0', '-1/2'])
+@pytest.mark.parametrize('text', ['0/2', '3/2', '1', 'a/b', '1/0', '-1/2', '²/3'])
 def test_what_is_no_shard(text: str) -> None:
     with pytest.raises(ConfigError, match=f"such as 1/4 .*, found '{text}'"):
         parse_shard(text)
