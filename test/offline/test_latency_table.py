@@ -59,6 +59,17 @@ def test_a_table_is_made_once_and_gone_on_with(cache: Path) -> None:
     assert after['samples'][1]['widths'] == tenth
 
 
+def test_the_lesser_of_two_measurements_stays_whole_and_by_layer() -> None:
+    samples: list[Sample] = []
+    for whole, layers in (
+        ((7.0, 8.0), ({'a': 1.0, 'b': 5.0}, {'a': 4.0, 'b': 4.0})),
+        ((9.0, 6.0), ({'a': 2.0, 'b': 3.0}, {'a': 3.0, 'b': 6.0})),
+    ):
+        latency_table._add(samples, 0, Sample({'a': 8, 'b': 8}, Timing(whole, layers)))
+    least = Timing((7.0, 6.0), ({'a': 1.0, 'b': 3.0}, {'a': 3.0, 'b': 4.0}))
+    assert samples == [Sample({'a': 8, 'b': 8}, least)]
+
+
 def test_networks_of_a_table_have_widths_that_a_search_can_round_to() -> None:
     dense = build('mobilenet').widths
     drawn = list(itertools.islice(latency_table._widths(dense), 28))
