@@ -30,6 +30,7 @@ from depth_prune_ros.offline.train import Trainer
 from depth_prune_ros.offline.validation import validate
 import numpy as np
 import pytest
+from tiny_networks import constant_network
 from tiny_networks import narrow
 from tiny_networks import randomise
 import torch
@@ -72,15 +73,6 @@ def _network() -> DepthNetwork:
     network = build('mobilenet', narrow('mobilenet', 3))
     randomise(network, 5)
     return network
-
-
-def _constant_network(disparity: float) -> DepthNetwork:
-    network = _network()
-    for level in range(1, 5):
-        head = network.get_submodule(f'decoder.disp{level}')
-        head.weight.data.zero_()
-        head.bias.data.fill_(float(np.log(disparity / (0.3 - disparity))))
-    return network.eval()
 
 
 def _train(config: TrainConfig, out: Path, teacher: DepthNetwork | None = None) -> list[Progress]:
@@ -258,30 +250,11 @@ def test_a_teacher_is_distilled(tmp_path: Path) -> None:
     """With distillation alone the student comes to the teacher's disparity."""
     losses = LossConfig(photometric=0, smoothness=0, consistency=0, depth=0, distillation=1)
     config = _config(40, losses=losses, learning_rate=3e-2, checkpoint_every=100)
-    seen = _train(config, tmp_path, teacher=_constant_network(0.2))
+    seen = _train(config, tmp_path, teacher=constant_network(0.2))
     assert seen[0].terms['task'] == 0
     assert seen[-1].terms['distillation'] < 0.3 * seen[0].terms['distillation']
     other = _train(_config(1, losses=LossConfig(distillation=0)), tmp_path / 'off', _network())
     assert 'distillation' not in other[0].terms
-
-
-def test_validation_by_hand() -> None:
-    """A constant disparity of 0.05 is 7.5 m: 25 % beyond a plane at 6 m, whatever the image."""
-    found = validate(_constant_network(0.05), _frames(2), (HEIGHT, WIDTH), 0.5)
-    depth = 0.5 * 48 / WIDTH / 0.05
-    assert found.abs_rel == pytest.approx((depth - 6) / 6, rel=1e-4)
-    assert found.rmse == pytest.approx(depth - 6, rel=1e-4)
-    assert found.a2 == 1.0
-
-
-def test_validation_takes_images_of_the_network_size_as_bags_give_them() -> None:
-    """Such an image is the message's own memory, which cannot be written to."""
-    writable, frozen = _frames(1), _frames(1)
-    frozen[0].left.flags.writeable = False
-    found, wanted = (
-        validate(_network().eval(), frames, (HEIGHT, WIDTH), 0.5) for frames in (frozen, writable)
-    )
-    assert found == wanted
 
 
 def test_validation_is_reported_and_kept(tmp_path: Path) -> None:
@@ -298,3 +271,30 @@ def test_validation_is_reported_and_kept(tmp_path: Path) -> None:
     again = validate(last.build(), _frames(1), (HEIGHT, WIDTH), 0.5)
     assert last.card['metrics']['hall']['abs_rel'] == pytest.approx(again.abs_rel, rel=1e-5)
     assert seen[-1].validation['hall'].abs_rel == pytest.approx(again.abs_rel, rel=1e-5)
+
+
+def test_a_checkpoint_has_no_metrics_of_other_weights(tmp_path: Path) -> None:
+    """Validated at step 2, written at step 3."""
+    config = _config(6, validate_every=2, checkpoint_every=3)
+    seen: list[Progress] = []
+
+    def report(progress: Progress) -> None:
+        seen.append(progress)
+        if progress.step == 4:
+            raise KeyboardInterrupt
+
+    trainer = Trainer(_network(), _dataset(), config, card={})
+    with pytest.raises(KeyboardInterrupt):
+        trainer.run(tmp_path, {'hall': _frames(1)}, report)
+    assert [set(p.validation) for p in seen] == [set(), {'hall'}, set(), {'hall'}]
+    last = checkpoints.load(tmp_path)
+    assert (last.step, last.card['metrics']) == (3, {})
+
+
+@pytest.mark.parametrize('norm', [1e-3, 1e-2])
+def test_gradients_are_shortened_to_the_configured_norm(norm: float, tmp_path: Path) -> None:
+    network = _network()
+    trainer = Trainer(network, _dataset(), _config(1, gradient_norm=norm), card={})
+    trainer.run(tmp_path, {}, lambda _: None)
+    gradients = [p.grad.flatten() for p in network.parameters() if p.grad is not None]
+    assert float(torch.cat(gradients).norm()) == pytest.approx(norm, rel=1e-3)

@@ -56,6 +56,16 @@ def randomise(network: DepthNetwork, seed: int) -> None:
                 module.bias.data.uniform_(-0.3, 0.3, generator=random)
 
 
+def constant_network(disparity: float) -> DepthNetwork:
+    """Return a network that says this disparity everywhere, whatever the image."""
+    network = build('mobilenet', narrow('mobilenet', 3))
+    for level in range(1, 5):
+        head = network.get_submodule(f'decoder.disp{level}')
+        head.weight.data.zero_()
+        head.bias.data.fill_(float(np.log(disparity / (0.3 - disparity))))
+    return network.eval()
+
+
 def random_masks(widths: Mapping[str, int], seed: int) -> dict[str, Tensor]:
     """Return masks as a checkpoint holds them, at least one filter of each group in."""
     rng = np.random.default_rng(seed)
