@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from depth_prune_ros.offline.cost import Budget
+from depth_prune_ros.offline.cost import measures
+from depth_prune_ros.offline.masks import Masks
+from depth_prune_ros.offline.masks import Pressure
 from depth_prune_ros.offline.selection import blocks
 from depth_prune_ros.offline.selection import fill
 from depth_prune_ros.offline.selection import Group
 from depth_prune_ros.offline.selection import Widths
 import numpy as np
+import pytest
+from tiny_networks import narrow
+from tiny_networks import shapes_only
+import torch
 
 
 def test_what_stays_of_a_group_is_worth_more_the_narrower_it_gets() -> None:
@@ -27,3 +35,36 @@ def test_what_stays_of_a_group_is_worth_more_the_narrower_it_gets() -> None:
 
 def _weight(widths: Widths) -> float:
     return widths['narrow'] + 0.1 * widths['wide']
+
+
+def _masks_of_a_stem(kept: int) -> Masks:
+    """Return masks that leave so many filters of eight, those that score 8, 7, 6 and so on."""
+    network = shapes_only('mobilenet', narrow('mobilenet', 8))
+    params = measures(network.layers, 32 * 64)['params']
+    masks = Masks(
+        network,
+        Budget(params, params.price({**network.widths, 'stem': kept}) + 1),
+        Pressure(every=1, warmup=0, margin=0.2, saturation=1.0, floor_filters=1),
+        whole=set(network.widths) - {'stem'},
+    )
+    masks.scores['stem'].copy_(torch.arange(8.0, 0, -1))
+    return masks
+
+
+def test_a_filter_comes_in_where_it_is_better_by_the_margin() -> None:
+    masks = _masks_of_a_stem(6)
+    for score, wanted in ((2.0, (1, 1, 0)), (3.3, (1, 1, 0)), (3.9, (1, 0, 1))):
+        masks.scores['stem'][6] = score  # the worst one that is in scores 3
+        masks.choose(0, 1)
+        assert masks.masks['stem'].tolist() == [1, 1, 1, 1, *wanted, 0]
+
+
+def test_a_group_narrows_from_its_present_width() -> None:
+    """Lambda is the worth of the seventh filter, with its margin while it is in."""
+    masks = _masks_of_a_stem(6)
+    params = measures(shapes_only('mobilenet').layers, 32 * 64)['params']
+    cost = params.per_filter(masks.widths)['stem']
+    masks.choose(0, 1)
+    assert masks.strength == pytest.approx(1.2 * 2 / cost * 8 / 7)
+    masks.choose(0, 1)
+    assert masks.strength == pytest.approx(2 / cost * 6 / 7)
