@@ -77,11 +77,14 @@ def _check_shapes(network: Prunable, layer: Layer) -> None:
         found = 'nothing of this name' if conv is None else type(conv).__name__
         raise MaskError(f'{start} to be a Conv2d of the network, found {found}')
     declared = network.channels(*layer.inputs)
-    if conv.in_channels != declared or (layer.depthwise and conv.groups != declared):
+    if conv.in_channels != declared:
         msg = (
             f'{start} to read the {declared} channels of its groups {layer.inputs}, '
             f'found {conv.in_channels}'
         )
+        raise MaskError(msg)
+    if layer.depthwise and conv.groups != declared:
+        msg = f'{start} to be depthwise (groups={declared}), found {conv.groups} for groups'
         raise MaskError(msg)
     if conv.kernel_size != (layer.kernel, layer.kernel):
         size = 'x'.join(map(str, conv.kernel_size))

@@ -80,6 +80,14 @@ class _NotGated(UNet):  # type: ignore[valid-type, misc]
         return gated
 
 
+class _LeakyGate(UNet):  # type: ignore[valid-type, misc]
+    """Lets a hundredth of what is masked through."""
+
+    def gate(self, features: Tensor, group: str) -> Tensor:
+        gated: Tensor = super().gate(features, group)
+        return gated + 0.01 * (features - gated) if group == 'bottom' else gated
+
+
 class _GatedTooEarly(UNet):  # type: ignore[valid-type, misc]
     """Gates before the batch norm, which lets its bias through."""
 
@@ -117,6 +125,7 @@ class _OneGroupLess(UNet):  # type: ignore[valid-type, misc]
     [
         (_SkipFirst, 'expected layer up to compute the same'),
         (_NotGated, 'expected layer up to compute the same'),
+        (_LeakyGate, 'expected layer up to compute the same'),
         (_GatedTooEarly, 'expected layer bottom to compute the same'),
         (_NoNorm, 'expected layers sized by their groups, found: .* norm.weight'),
         (_OneGroupLess, 'expected layer up to read the 32 channels .*, found 48'),
@@ -177,6 +186,7 @@ def _with(name: str, /, **changes: object) -> type[Prunable]:
         (_HeadNotRun, 'expected layer head to be run by forward, found that it is not'),
         (_with('down2', stride=4), r'expected layer down2 .* of 4 \(its stride\), found 16x16 of'),
         (_with('head', stride=2), r'expected layer head .* of 2 \(its stride\), found 32x32 of'),
+        (_with('bottom', depthwise=True), 'expected layer bottom to be depthwise .*, found 1 for'),
         (_with('bottom', kernel=1), 'expected layer bottom to have the kernel 1 .*, found 3x3'),
         (_with('bottom', conv='botom'), 'expected layer botom to be a Conv2d .*, found nothing'),
         (_with('down2', conv='norm'), 'expected layer norm to be a Conv2d .*, found BatchNorm2d'),
