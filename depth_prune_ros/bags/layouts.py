@@ -208,7 +208,7 @@ def _numbered(folder: Path, suffixes: tuple[str, ...]) -> dict[int, Path]:
     if not folder.is_dir():
         return {}
     files = sorted(path for path in folder.iterdir() if path.suffix.lower() in suffixes)
-    return {int(path.stem): path for path in files if path.stem.isdigit()}
+    return {int(path.stem): path for path in files if path.stem.isdecimal()}
 
 
 def _regular(numbers: Mapping[int, Path]) -> dict[int, int]:
