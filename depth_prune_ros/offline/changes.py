@@ -15,7 +15,6 @@ from dataclasses import replace
 
 import cv2
 from depth_prune_ros.offline.config import AugmentConfig
-from depth_prune_ros.offline.hints import fill_gaps
 from depth_prune_ros.offline.samples import Array
 from depth_prune_ros.offline.samples import Sample
 import numpy as np
@@ -27,8 +26,6 @@ _LEVELS = np.arange(256, dtype=_FLOAT) / _FLOAT(255)
 _BLUR = (0.5, 1.5)
 _NOISE = 0.05
 _GREY = np.array([0.299, 0.587, 0.114], _FLOAT)
-# disparity of another frame's pixel over that of the scene it comes into
-_NEARER = 1.3
 
 
 @dataclass(frozen=True)
@@ -91,26 +88,6 @@ def seen(sample: Sample, change: Change, size: tuple[int, int], baseline_m: floa
         hints = cut * _FLOAT(1 / (ratio * change.box[2]))
     disparity = _FLOAT(scale) / _rasterise(sample.points, change.box, size)
     return Seen(left, right, disparity, hints, ratio)
-
-
-def depth_mix(scene: Seen, other: Seen) -> Seen:
-    """
-    Put what is nearer in another frame before a scene, as far as matching knows of it.
-
-    DepthMix (Hoyer et al., CVPR 2021): poles, people and cars in other streets, with edges that
-    are known to the pixel. There is no right view of that. A scene without hints stays as it is.
-    """
-    if np.isnan(scene.hints).all():
-        return scene
-    nearer = (other.hints > _NEARER * fill_gaps(scene.hints)).astype(np.uint8)
-    there = cv2.morphologyEx(nearer, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)) > 0
-    return Seen(
-        left=np.where(there[..., None], other.left, scene.left),
-        right=None,
-        disparity=np.where(there, other.disparity, scene.disparity),
-        hints=np.where(there, other.hints, scene.hints),
-        baseline_ratio=scene.baseline_ratio,
-    )
 
 
 def _flip(sample: Sample) -> Sample:

@@ -12,10 +12,8 @@ from statistics import median_low
 
 from depth_prune_ros.core.errors import TrainingError
 from depth_prune_ros.offline.changes import Change
-from depth_prune_ros.offline.changes import depth_mix
 from depth_prune_ros.offline.changes import draw_change
 from depth_prune_ros.offline.changes import relight
-from depth_prune_ros.offline.changes import Seen
 from depth_prune_ros.offline.changes import seen
 from depth_prune_ros.offline.config import AugmentConfig
 from depth_prune_ros.offline.losses import Batch
@@ -101,8 +99,9 @@ class Dataset:
         if len(drawn) % part[1]:
             msg = f'expected a batch in {part[1]} equal parts, found {len(drawn)} samples'
             raise TrainingError(msg)
-        items = [self._item(*each) for each in drawn[part[0] :: part[1]]]
-        shown, scenes = [image for image, _ in items], [scene for _, scene in items]
+        mine = drawn[part[0] :: part[1]]
+        scenes = [seen(self._find(i)[1], c, self._size, self._baseline_m) for i, c in mine]
+        shown = [relight(scene.left, c) for scene, (_, c) in zip(scenes, mine, strict=True)]
         rights = [scene.left if scene.right is None else scene.right for scene in scenes]
         return TrainingBatch(
             # divided by numpy: torch's threads would take processors from the network
@@ -118,7 +117,7 @@ class Dataset:
 
     def frames(self, number: int, count: int, seed: int) -> list[str]:
         """Return the bag and the stamp of each frame of a batch."""
-        found = (self._find(i) for i, *_ in self._draw(number, count, seed))
+        found = (self._find(i) for i, _ in self._draw(number, count, seed))
         return [f'{bag} at {sample.stamp_ns} ns' for bag, sample in found]
 
     def _find(self, index: int) -> tuple[str, Sample]:
@@ -126,28 +125,11 @@ class Dataset:
         bag = list(self.bags)[place]
         return bag, self._samples[bag][index - self._ends[place] + self.bags[bag]]
 
-    def _draw(self, number: int, count: int, seed: int) -> list[tuple[int, Change, int | None]]:
-        """Return the samples of a batch, their changes, and what is mixed into them."""
+    def _draw(self, number: int, count: int, seed: int) -> list[tuple[int, Change]]:
         rng = np.random.default_rng((seed, number))
         count = min(count, int((self._weights > 0).sum()))
         chosen = rng.choice(len(self._weights), count, replace=False, p=self._weights)
-        changes = [draw_change(self._augment, rng) for _ in chosen]
-        others: list[int | None] = [None] * count
-        if self._augment.mix:
-            drawn = rng.choice(len(self._weights), count, p=self._weights)
-            mixed = rng.random(count) < self._augment.mix
-            others = [int(i) if mix else None for i, mix in zip(drawn, mixed, strict=True)]
-        return list(zip(map(int, chosen), changes, others, strict=True))
-
-    def _item(self, index: int, change: Change, other: int | None) -> tuple[Array, Seen]:
-        """Return what the network is shown of a sample, and what it is compared with."""
-        found = [
-            seen(self._find(i)[1], change, self._size, self._baseline_m)
-            for i in (index, other)
-            if i is not None
-        ]
-        scene = depth_mix(*found) if len(found) > 1 else found[0]
-        return relight(scene.left, change), scene
+        return [(int(i), draw_change(self._augment, rng)) for i in chosen]
 
 
 def share_patterns(bags: Iterable[str], shares: Mapping[str, float]) -> dict[str, str]:
