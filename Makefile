@@ -9,6 +9,7 @@
 # make models            remake the shipped models from KITTI's frames in KITTI into MODELS: an hour or two
 # make gallery           the shipped network's depth on KITTI's validation drives, as pictures
 # make robustness        the shipped network's depth on changed images (KITTI's validation drives)
+# make edges             edges, poles and people against matched views (KITTI's drives in stereo)
 # make soak              the tests of what robots do to the node, at their full counts (15 minutes)
 # make bench-latency     milliseconds that latency tables predict, against measured ones
 # make bench-train       images per second of a training, against a bare loop
@@ -25,7 +26,7 @@ MODELS ?= runs/models
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo install help test lint types models bench bench-latency bench-node bench-bags bench-train gallery robustness soak compare recipe results clean
+.PHONY: demo install help test lint types models bench bench-latency bench-node bench-bags bench-train gallery robustness edges soak compare recipe results clean
 .DELETE_ON_ERROR:
 
 demo: .venv/.run-installed
@@ -69,6 +70,9 @@ gallery: .venv/.dev-installed
 
 robustness: .venv/.dev-installed
 	$(BIN)/python benchmarks/robustness.py
+
+edges: .venv/.dev-installed
+	$(BIN)/python benchmarks/edges.py
 
 bench-latency: .venv/.dev-installed
 	$(BIN)/python benchmarks/bench_latency.py

@@ -259,6 +259,7 @@ def _write_docs(groups: list[Row], missing: int) -> None:
         groups=groups,
         bench=_kept('bench'),
         robustness=_kept('robustness'),
+        edges=_kept('edges'),
         missing=missing,
         recipe=_recipe(),
         findings=list(findings(groups)),
