@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from dataclasses import replace
+from functools import cached_property
 from functools import lru_cache
 from typing import Any
 
@@ -22,6 +23,8 @@ Bytes = NDArray[np.uint8]
 NO_ROTATION = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 FISHEYE = 'equidistant'
 _LENGTHS = (4, 5, 8, 12, 14)  # of a distortion that OpenCV takes
+# Of K to P and of R to none: what rounding leaves, a hundredth of a pixel in a thousand.
+SAME = 1e-5
 
 
 @dataclass(frozen=True)
@@ -56,10 +59,13 @@ class Calibration:
         p = self.p
         return Intrinsics(self.width, self.height, fx=p[0], fy=p[5], cx=p[2], cy=p[6])
 
-    @property
-    def distorted(self) -> bool:
-        """Whether the raw image has a lens distortion that K and D can take out."""
-        return self.k[0] > 0 and any(value != 0 for value in self.d)
+    @cached_property
+    def unrectified(self) -> bool:
+        """Whether the raw image is another one than the rectified, by D, R, or K beside P."""
+        if self.k[0] <= 0:
+            return False
+        mine, wanted = (*self.k, *self.r), (*self._flat, *NO_ROTATION)
+        return any(self.d) or not np.allclose(mine, wanted, rtol=SAME, atol=SAME)
 
     def resized(self, width: int, height: int) -> Calibration:
         """Return the camera of the same image in another size; the corners stay in place."""
@@ -75,9 +81,7 @@ class Calibration:
 
     def rectified(self) -> Calibration:
         """Return the camera of the rectified image, which has no distortion."""
-        p = self.p
-        k = (*p[0:3], *p[4:7], *p[8:11])
-        return replace(self, k=k, r=NO_ROTATION, d=(0.0,) * len(self.d))
+        return replace(self, k=self._flat, r=NO_ROTATION, d=(0.0,) * len(self.d))
 
     def message(self, header: Header) -> CameraInfo:
         """Make a CameraInfo, with neither binning nor region of interest."""
@@ -85,6 +89,12 @@ class Calibration:
         info.distortion_model = self.distortion_model
         info.d, info.k, info.r, info.p = list(self.d), self.k, self.r, self.p
         return info
+
+    @property
+    def _flat(self) -> Floats:
+        """Return the rectified image's camera matrix [3, 3], row by row."""
+        p = self.p
+        return (*p[0:3], *p[4:7], *p[8:11])
 
     def _moved(self, moved: NDArray[np.float64], width: int, height: int) -> Calibration:
         k = tuple((moved @ np.reshape(self.k, (3, 3))).ravel().tolist())
@@ -130,7 +140,7 @@ def assumed_calibration(width: int, height: int, fx_over_width: float) -> Calibr
 
 def rectify(image: Bytes, camera: Calibration) -> Bytes:
     """
-    Take an image's distortion out.
+    Bring an image from the raw to the rectified camera.
 
     :param image: uint8 [H, W, 3], raw
     :param camera: of that very size
@@ -138,7 +148,7 @@ def rectify(image: Bytes, camera: Calibration) -> Bytes:
     :raises CameraError: a distortion of other numbers than its model has
     """
     length, fisheye = len(camera.d), camera.distortion_model == FISHEYE
-    if length < _LENGTHS[0] if fisheye else length not in _LENGTHS:
+    if length and (length < _LENGTHS[0] if fisheye else length not in _LENGTHS):
         msg = f'expected a distortion of {_LENGTHS[0]} numbers or more, found {length}'
         raise CameraError(msg)
     columns, rows = _rectifying_maps(camera)

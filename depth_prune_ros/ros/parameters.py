@@ -76,7 +76,7 @@ class DepthParameters:
         ('match', 'stretch', 'crop'),
     )
     rectify: bool = _parameter(
-        False, 'Take the lens distortion that camera_info says out of the image first.'
+        False, 'Bring the image from the raw to the rectified camera of camera_info first.'
     )
     depth_encoding: str = _parameter(
         '32FC1',

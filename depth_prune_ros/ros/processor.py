@@ -179,13 +179,13 @@ class Processor:
     def _rectified(
         self, image: NDArray[np.uint8], camera: Calibration, settings: DepthParameters
     ) -> tuple[NDArray[np.uint8], Calibration]:
-        if not camera.distorted:
+        if not camera.unrectified:
             return image, camera
         if settings.rectify:
             return rectify(image, camera), camera.rectified()
         text = (
-            'camera_info has a lens distortion: unless the image is rectified already, depth is '
-            'bent; subscribe to the rectified image (image_rect) or set rectify'
+            'camera_info tells raw from rectified images (D, R, or K beside P): unless the image '
+            'is rectified already, depth is off; subscribe to image_rect or set rectify'
         )
         self._say('distortion', text)
         return image, camera

@@ -258,13 +258,23 @@ def image_message(
     return message
 
 
-def camera_info(width: int, height: int, fx: float) -> CameraInfo:
-    """Make the calibration of a rectified camera whose P has a translation (a right camera)."""
+def camera_info(
+    width: int, height: int, fx: float, *, fy: float = 0, raw_fx: float = 0, turn: float = 0
+) -> CameraInfo:
+    """
+    Make the calibration of a camera whose P has a translation (a right camera).
+
+    :param fy: 0 makes square pixels
+    :param raw_fx: K's fx; 0 makes K P's
+    :param turn: radians about y, from the raw to the rectified camera
+    """
+    fy, raw_fx = fy or fx, raw_fx or fx
+    cos, sin = np.cos(turn), np.sin(turn)
     info = CameraInfo(width=width, height=height, distortion_model='plumb_bob')
     cx, cy = width / 2 - 1.0, height / 2 + 2.0
-    info.k = [fx, 0.0, cx, 0.0, fx, cy, 0.0, 0.0, 1.0]
-    info.r = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
-    info.p = [fx, 0.0, cx, -3.0 * fx, 0.0, fx, cy, 0.0, 0.0, 0.0, 1.0, 0.0]
+    info.k = [raw_fx, 0.0, cx, 0.0, raw_fx * fy / fx, cy, 0.0, 0.0, 1.0]
+    info.r = [cos, 0.0, sin, 0.0, 1.0, 0.0, -sin, 0.0, cos]
+    info.p = [fx, 0.0, cx, -3.0 * fx, 0.0, fy, cy, 0.0, 0.0, 0.0, 1.0, 0.0]
     info.d = [0.1, 0.2, 0.3, 0.4, 0.5]
     info.header.frame_id = 'cam'
     return info

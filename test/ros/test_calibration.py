@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import astuple
+from dataclasses import replace
+from pathlib import Path
 
 import cv2
+from depth_prune_ros.core.engine import DepthEngine
 from depth_prune_ros.core.errors import CameraError
 from depth_prune_ros.ros.calibration import assumed_calibration
 from depth_prune_ros.ros.calibration import calibration_of
 from depth_prune_ros.ros.calibration import rectify
+from depth_prune_ros.ros.frame import network_size
 from depth_prune_ros.ros.frame import place
 from graph import camera_info
+from graph import noise
 import numpy as np
 import pytest
 from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Header
+from tiny_model import CARD
+from tiny_model import write_tiny_model
 
 
 def test_p_counts_before_k() -> None:
@@ -98,6 +105,14 @@ def test_stretching_keeps_the_cameras_focal_length_over_width() -> None:
     assert placed.inner.slices == (slice(0, 16), slice(0, 64))
 
 
+def test_pixels_that_are_not_square_are_made_so(tmp_path: Path) -> None:
+    model = write_tiny_model(tmp_path / 'm.onnx', replace(CARD, size_multiple=8))
+    camera = calibration_of(camera_info(64, 64, 38.4, fy=76.8))
+    assert network_size(camera, DepthEngine.load(model), 'match') == (64, 32)
+    square = calibration_of(camera_info(64, 64, 38.4))
+    assert network_size(square, DepthEngine.load(model), 'match') == (64, 64)
+
+
 def test_cropping_takes_the_centre_and_its_focal_length_over_width() -> None:
     # 640x480 in 1:2 is 240x480, from column 200 on.
     camera = calibration_of(camera_info(640, 480, 500.0))
@@ -127,21 +142,22 @@ def test_an_assumed_camera_has_the_cards_focal_length_and_square_pixels() -> Non
     assert (camera.fx, camera.fy, camera.cx, camera.cy) == (120.0, 120.0, 99.5, 49.5)
 
 
+@pytest.mark.parametrize('turn', [0.0, 0.1])
 @pytest.mark.parametrize('model', ['plumb_bob', 'equidistant'])
-def test_rectifying_undoes_the_distortion(model: str) -> None:
-    info = camera_info(160, 120, 150.0)
+def test_rectifying_undoes_the_distortion_and_the_turn(model: str, turn: float) -> None:
+    info = camera_info(160, 120, 120.0, raw_fx=150.0, turn=turn)
     info.distortion_model = model
     info.d = [-0.5, 0.05, 0.0, 0.0] + [0.0] * (model == 'plumb_bob')
     camera = calibration_of(info)
     raw = np.zeros((120, 160, 3), np.uint8)
     # Where the lens puts a point of the rectified image, by the model's own formula.
-    ideal = np.array([[[(40 - 79.0) / 150, (30 - 62.0) / 150]]])
+    x, y, z = np.reshape(info.r, (3, 3)).T @ [(40 - 79.0) / 120, (30 - 62.0) / 120, 1.0]
     k, d = np.reshape(info.k, (3, 3)), np.array(info.d)
     if model == 'equidistant':
-        bent = cv2.fisheye.distortPoints(ideal, k, d)[0, 0]
+        bent = cv2.fisheye.distortPoints(np.array([[[x / z, y / z]]]), k, d)[0, 0]
     else:
-        lifted = np.array([[*ideal[0, 0], 1.0]])
-        bent = cv2.projectPoints(lifted, np.zeros(3), np.zeros(3), k, d)[0][0, 0]
+        ray = np.array([[x, y, z]])
+        bent = cv2.projectPoints(ray, np.zeros(3), np.zeros(3), k, d)[0][0, 0]
     assert np.abs(bent - (40, 30)).max() > 1.0
     cv2.circle(raw, tuple(int(v) for v in np.rint(bent)), 2, (255, 255, 255), -1)
     found = rectify(raw, camera)[..., 0].astype(float)
@@ -149,6 +165,39 @@ def test_rectifying_undoes_the_distortion(model: str) -> None:
     centre = (found * columns).sum() / found.sum(), (found * rows).sum() / found.sum()
     assert np.abs(np.subtract(centre, (40, 30))).max() < 0.8
     flat = camera.rectified()
-    assert not flat.distorted
+    assert not flat.unrectified
     assert flat.intrinsics == camera.intrinsics
     np.testing.assert_allclose(np.reshape(flat.k, (3, 3)), np.reshape(flat.p, (3, 4))[:, :3])
+
+
+@pytest.mark.parametrize('d', [[], [0.0] * 5])
+def test_rectifying_brings_a_camera_without_distortion_to_p(d: list[float]) -> None:
+    info = camera_info(64, 32, 50.0, raw_fx=100.0)
+    info.d = d
+    image = noise(64, 32)
+    flat = rectify(image, calibration_of(info))
+    # Half as large around cx = 31, cy = 18, and black around it.
+    np.testing.assert_array_equal(flat[9:25, 16:48], image[::2, 1::2])
+    assert not flat[:8].any()
+
+
+@pytest.mark.parametrize(
+    ('d', 'options', 'expected'),
+    [
+        (0.0, {}, False),
+        (0.1, {}, True),
+        (0.0, {'turn': 0.01}, True),
+        (0.0, {'raw_fx': 500.1}, True),
+        # what rounding leaves
+        (0.0, {'turn': 1e-7, 'raw_fx': 500.0001}, False),
+    ],
+)
+def test_an_image_is_unrectified_by_d_r_or_k(
+    d: float, options: dict[str, float], expected: bool
+) -> None:
+    info = camera_info(640, 480, 500.0, **options)
+    info.d = [0.0, d, 0.0, 0.0, 0.0]
+    camera = calibration_of(info)
+    assert camera.unrectified == camera.resized(64, 30).unrectified == expected
+    info.k = np.zeros(9)
+    assert not calibration_of(info).unrectified

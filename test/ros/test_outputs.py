@@ -191,22 +191,26 @@ def test_unequal_binning_is_no_other_aspect_ratio(live: Live, node: Graph) -> No
     assert process.log.count(text) == 1
 
 
-def test_a_distorted_camera_is_rectified_or_warned_of(live: Live, node: Graph) -> None:
+def test_an_unrectified_camera_is_rectified_or_warned_of(live: Live, node: Graph) -> None:
     process, _ = live
     image = noise(WIDTH, HEIGHT)
-    info = camera_info(WIDTH, HEIGHT, 50.0)
-    info.d = [-0.3, 0.1, 0.0, 0.0, 0.0]
+    bent = camera_info(WIDTH, HEIGHT, 50.0)
+    bent.d = [-0.3, 0.1, 0.0, 0.0, 0.0]
+    turned = camera_info(WIDTH, HEIGHT, 50.0, raw_fx=70.0, turn=0.1)
+    turned.d = [0.0] * 5
     message = image_message(image)
-    np.testing.assert_allclose(
-        node.ask(message, info).metres, tiny_depth(image, 50.0 / WIDTH), rtol=1e-4
-    )
-    assert process.log.count('camera_info has a lens distortion') == 1
+    for info in (bent, turned):
+        answer = node.ask(message, info)
+        np.testing.assert_allclose(answer.metres, tiny_depth(image, 50.0 / WIDTH), rtol=1e-4)
+    assert process.log.count('camera_info tells raw from rectified images') == 1
     assert not node.change_parameters(rectify=True)
-    answer = node.ask(message, info)
-    flat = rectify(image, calibration_of(info))
-    np.testing.assert_allclose(answer.metres, tiny_depth(flat, 50.0 / WIDTH), rtol=1e-4)
-    assert np.abs(flat.astype(int) - image).max() > 100
-    assert list(answer.info.d) == [0.0] * 5
+    for info in (bent, turned):
+        answer = node.ask(message, info)
+        flat = rectify(image, calibration_of(info))
+        np.testing.assert_allclose(answer.metres, tiny_depth(flat, 50.0 / WIDTH), rtol=1e-4)
+        assert np.abs(flat.astype(int) - image).max() > 100
+        assert list(answer.info.d) == [0.0] * 5
+        assert (answer.info.k[0], answer.info.r[2]) == (50.0, 0.0)
 
 
 def test_limits_and_encoding_change_while_it_runs(node: Graph) -> None:

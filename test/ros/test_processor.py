@@ -5,9 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from depth_prune_ros.ros.calibration import calibration_of
+from depth_prune_ros.ros.parameters import DepthParameters
 from depth_prune_ros.ros.processor import Arrival
 from depth_prune_ros.ros.processor import Processor
 from depth_prune_ros.ros.processor import RateLimit
+from graph import camera_info
+from graph import noise
 import pytest
 from rclpy.clock import Clock
 from rclpy.duration import Duration
@@ -53,3 +57,13 @@ def test_an_image_older_than_the_period_waits_for_the_next(
     arrival = Arrival(Image(), 0.0, stamp.nanoseconds, period_s)
     assert processor._patience_s(arrival) == wanted_s
     assert processor._patience_s(replace(arrival, stamp_ns=0)) == 0
+
+
+def test_what_is_rectified_already_goes_on_as_it_is() -> None:
+    info = camera_info(64, 32, 50.0)
+    info.d = [0.0] * 5
+    image, camera = noise(64, 32), calibration_of(info)
+    processor: Any = Processor.__new__(Processor)
+    found = processor._rectified(image, camera, DepthParameters(rectify=True))
+    assert found[0] is image
+    assert found[1] is camera
