@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from depth_prune_ros.core.camera import centre_window
+from depth_prune_ros.core.camera import depth_to_points
 from depth_prune_ros.core.camera import Intrinsics
+from depth_prune_ros.core.camera import points_to_depth
 from depth_prune_ros.core.camera import Window
 from depth_prune_ros.core.errors import CameraError
 from hypothesis import given
@@ -35,3 +37,18 @@ def test_a_window_cuts_an_image() -> None:
 def test_a_principal_point_that_is_no_number_is_refused(bad: float) -> None:
     with pytest.raises(CameraError, match='finite principal point'):
         Intrinsics(4, 3, 1.0, 1.0, bad, 1.0)
+
+
+def test_points_behind_the_camera_and_on_it_are_not_seen() -> None:
+    camera = Intrinsics(8, 6, 10.0, 10.0, 3.5, 2.5)
+    points = np.array([[0, 0, -5], [0, 0, 4]], np.float32)
+    depth = points_to_depth(points, np.eye(4), camera)
+    assert np.argwhere(np.isfinite(depth)).tolist() == [[2, 4]]
+    assert depth[2, 4] == 4.0
+    near = np.array([[0, 0, 0.05]], np.float32)
+    assert np.isnan(points_to_depth(near, np.eye(4), camera)).all()
+
+
+def test_depth_is_lifted_from_the_centres_of_pixels() -> None:
+    points = depth_to_points(np.full((3, 4), 2, np.float32), Intrinsics(4, 3, 2.0, 4.0, 1.0, 0.5))
+    assert points[2, 3].tolist() == [2.0, 0.75, 2.0]

@@ -80,6 +80,8 @@ def test_window_and_ratio_are_as_said() -> None:
     assert not occluded(row(10, nan, nan, nan, nan, nan, nan, 8.9))[0, 0]
     assert not occluded(row(10, 9.1))[0, 0]
     assert occluded(row(8.9, 10))[0, :2].tolist() == [False, True]
+    # of an image so small that the window is no pixel, one counts
+    assert occluded(row(5, 20)[:, :50])[0, :2].tolist() == [False, True]
 
 
 def test_only_what_lies_beside_and_above_hides() -> None:
