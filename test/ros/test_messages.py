@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from depth_prune_ros.core.camera import Intrinsics
@@ -12,6 +13,7 @@ from depth_prune_ros.ros.messages import preview_message
 import numpy as np
 from numpy.typing import NDArray
 import pytest
+from sensor_msgs.msg import PointField
 from std_msgs.msg import Header
 
 CAMERA = Intrinsics(4, 3, 2.0, 4.0, 1.0, 0.5)
@@ -23,6 +25,7 @@ def test_metres_go_out_as_they_are() -> None:
     message = depth_message(depth[:, ::-1], header, '32FC1')
     assert (message.height, message.width, message.step) == (2, 3, 12)
     assert message.header == header
+    assert message.is_bigendian == (sys.byteorder == 'big')
     found = np.frombuffer(message.data, np.float32).reshape(2, 3)
     np.testing.assert_array_equal(found, depth[:, ::-1])
 
@@ -44,6 +47,8 @@ def _points(message: Any) -> NDArray[np.float32]:
     columns = len(message.fields)
     assert [f.name for f in message.fields] == ['x', 'y', 'z', 'rgb'][:columns]
     assert [f.offset for f in message.fields] == [0, 4, 8, 12][:columns]
+    assert all((f.datatype, f.count) == (PointField.FLOAT32, 1) for f in message.fields)
+    assert message.is_bigendian == (sys.byteorder == 'big')
     assert message.point_step == 4 * columns
     assert message.row_step == message.point_step * message.width
     assert (message.height, message.is_dense) == (1, True)
