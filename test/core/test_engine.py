@@ -165,6 +165,7 @@ def test_the_digest_is_of_the_bytes_that_run(
     other = write_tiny_model(tmp_path / 'other.onnx', replace(CARD, name='other')).read_bytes()
     model = write_tiny_model(tmp_path / 'm.onnx')
     expected = sha256_of(model)
+    assert DepthEngine.load(model, sha256=expected.upper()).sha256 == expected
     plain = Path.read_bytes
 
     def read_and_exchange(path: Path) -> bytes:
