@@ -51,6 +51,9 @@ YUV = {
     'yuyv': (0, 2, 1, 3),
 }
 
+# EXIF of a camera held upright (orientation 6).
+TURNED = b'\xff\xe1\0\x22Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0'
+
 
 def message(
     encoding: str, width: int, height: int, step: int, data: Any, big: bool = False
@@ -254,11 +257,15 @@ def gradient() -> NDArray[np.uint8]:
     return np.stack([ramp, np.full_like(ramp, 90), ramp[:, ::-1]], axis=-1)
 
 
-@pytest.mark.parametrize(('kind', 'tolerance'), [('png', 0), ('jpeg', 12)])
-def test_compressed_images_come_back_as_rgb(kind: str, tolerance: int) -> None:
+@pytest.mark.parametrize(
+    ('kind', 'exif', 'tolerance'),
+    [('png', b'', 0), ('jpeg', b'', 12), pytest.param('jpeg', TURNED, 12, id='turned')],
+)
+def test_compressed_images_come_back_as_rgb(kind: str, exif: bytes, tolerance: int) -> None:
     image = gradient()
-    _, data = cv2.imencode(f'.{kind}', image[..., ::-1])
-    decoded = compressed_to_rgb(SimpleNamespace(format=kind, data=data.tobytes()))
+    data = cv2.imencode(f'.{kind}', image[..., ::-1])[1].tobytes()
+    message = SimpleNamespace(format=kind, data=data[:2] + exif + data[2:])
+    decoded = compressed_to_rgb(message)
     assert np.abs(decoded.astype(int) - image).max() <= tolerance
 
 
