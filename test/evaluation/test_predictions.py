@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from depth_prune_ros.bags.losses import collect_findings
 from depth_prune_ros.bags.reading import open_bag
+from depth_prune_ros.core.camera import Intrinsics
+from depth_prune_ros.core.engine import DepthEngine
 from depth_prune_ros.core.errors import BagError
 from depth_prune_ros.core.metrics import PLAIN
 from depth_prune_ros.evaluation import predictions
+from depth_prune_ros.evaluation.predictions import model_predictor
 from depth_prune_ros.evaluation.predictions import read_depth_topic
 from depth_prune_ros.evaluation.predictions import StampJoin
 from depth_prune_ros.evaluation.run import evaluate_bags
@@ -18,6 +22,7 @@ from evaluation_scenes import camera_topics
 from evaluation_scenes import depth_stream
 from evaluation_scenes import DISPARITY
 from evaluation_scenes import disparity_message
+from evaluation_scenes import frame
 from evaluation_scenes import HEIGHT
 from evaluation_scenes import IMAGE
 from evaluation_scenes import image_message
@@ -27,6 +32,8 @@ from evaluation_scenes import WIDTH
 from evaluation_scenes import write_bag
 import numpy as np
 import pytest
+from tiny_model import CARD
+from tiny_model import write_tiny_model
 
 # The clock is set back by 90 s in the middle.
 BACK = [stamp_of(i) for i in (*range(900, 905), *range(5))]
@@ -80,6 +87,18 @@ def test_depth_and_disparity_are_judged_behind_a_clock_that_was_set_back(tmp_pat
     )
     # f * t / d = 100 * 0.5 / 5 = 10 m
     assert errors == pytest.approx([0.2] * 10, abs=1e-5)
+
+
+def test_a_model_makes_pixels_square_that_are_not(tmp_path: Path) -> None:
+    model = write_tiny_model(tmp_path / 'm.onnx', replace(CARD, size_multiple=8))
+    predictor = model_predictor(DepthEngine.load(model), PLAIN)
+    image, shapes = np.zeros((64, 64, 3), np.uint8), []
+    for fy in (38.4, 76.8):
+        camera = Intrinsics(64, 64, 38.4, fy, 31.5, 31.5)
+        found = predictor.predict(replace(frame(0), left=image, camera=camera))
+        assert found is not None
+        shapes.append(found.disparity.shape)
+    assert shapes == [(64, 64), (32, 64)]
 
 
 @pytest.mark.parametrize('which', [0, 4])
