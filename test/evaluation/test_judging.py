@@ -177,6 +177,12 @@ def test_flicker_is_between_neighbours_in_time(index: int) -> None:
     assert break_down(evaluate(frames, [flat(10), flat(11)])).flicker is None
 
 
+def test_images_of_another_size_do_not_flicker() -> None:
+    other = np.full((HEIGHT // 2, 2 * WIDTH), 10, np.float32)
+    frames = [with_depth(0, flat(10)), with_depth(1, other)]
+    assert break_down(evaluate(frames, [flat(10), flat(11)])).flicker is None
+
+
 def test_scale_drift_and_worst_frames() -> None:
     frames = [with_depth(i, flat(10)) for i in range(3)]
     result = evaluate(frames, [flat(10), flat(11), flat(12.1)])
@@ -200,3 +206,12 @@ def test_comparison_pairs_the_frames_that_both_have() -> None:
     assert compare_results(a, replace(a, per_frame=())) == {}
     apart = replace(a, per_frame=tuple(replace(f, bag='other') for f in a.per_frame))
     assert compare_results(a, apart) == {}
+
+
+def test_less_error_and_more_within_a_factor_are_better() -> None:
+    frames = [with_depth(i, flat(10)) for i in range(8)]
+    a, b = (evaluate(frames, [flat(depth)] * 8) for depth in (14, 10))
+    found = compare_results(a, b)
+    for key, value in (('abs_rel', -0.4), ('a1', 1.0)):
+        assert found[key].difference.value == pytest.approx(value, abs=1e-5)
+        assert (found[key].verdict, found[key].p_value) == ('better', 2 / 256)

@@ -78,6 +78,8 @@ def test_summary_of_one_result(judged: Judgement) -> None:
     assert rows['parameters'] == '1.230 M'
     assert rows['MACs'] == '0.450 G'
     assert rows['scale'] == '1.2500 [0.7500, 1.5000]'
+    # ln 2 * sqrt(2) / 3
+    assert rows['scale drift'] == '32.7%'
     assert 'D1-all (%)' not in rows
     assert 'occluded points' not in rows
 
@@ -163,9 +165,9 @@ def test_csv_has_the_json_s_figures(judged: Judgement) -> None:
     value = found['red', 'abs_rel', '']
     assert float(value['value']) == results[0].metrics.abs_rel
     assert float(value['low']) == pytest.approx(0.25, abs=1e-5)
-    assert float(found['red', 'abs_rel by distance', '10-15 m']['value']) == pytest.approx(
-        5 / 12, abs=1e-6
-    )
+    for part in (('distance', '10-15 m'), ('region', 'top left')):
+        by_part = found['red', f'abs_rel by {part[0]}', part[1]]
+        assert float(by_part['value']) == pytest.approx(5 / 12, abs=1e-6)
     assert found['red', 'abs_rel by distance', '0-5 m']['value'] == ''
     assert any(r['model'] == 'exact - red' and r['figure'] == 'rmse' for r in rows)
     frames = list(csv.DictReader(io.StringIO(frames_csv(results))))
