@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 import weakref
 
+from depth_prune_ros.bags.frames import read_frames
 from depth_prune_ros.bags.pairing import pair
 from depth_prune_ros.bags.reading import Stamped
 from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
+import numpy as np
+from robot_bags import RobotBag
+from robot_bags import START_NS
 
 MS = 10**6
 
@@ -107,3 +112,20 @@ def test_only_a_second_or_two_is_held() -> None:
     # A stream that never comes, though the bag says it has messages.
     lone_left = pair(endless('left'), 'left', {'right': 50 * MS}, {'right': 400})
     assert sum(not others for _, others in lone_left) == 400
+
+
+def test_a_slow_camera_does_not_stretch_the_tolerances(tmp_path: Path) -> None:
+    """At 1 Hz half a period would be 500 ms: by then a car has moved on."""
+    bag = RobotBag()
+    point = np.array([[(0.0, 0.0, 8.0)]], [(n, '<f4') for n in 'xyz'])
+    bag.tf(START_NS, 'cam', 'lidar', (0, 0, 0), (0, 0, 0, 1))
+    for second, (right_ms, lidar_ms) in enumerate(((45, 55), (55, 65), (400, 400))):
+        stamp_ns = START_NS + 1000 * MS * second
+        bag.image('/left/image_raw', stamp_ns)
+        bag.info('/left/camera_info', stamp_ns)
+        bag.image('/right/image_raw', stamp_ns + right_ms * MS)
+        bag.info('/right/camera_info', stamp_ns + right_ms * MS, tx=-5.0)
+        bag.cloud('/lidar/points', stamp_ns + lidar_ms * MS, point)
+    frames = list(read_frames(bag.write(tmp_path / 'bag')))
+    assert [frame.right is not None for frame in frames] == [True, False, False]
+    assert [frame.depth is not None for frame in frames] == [True, False, False]
