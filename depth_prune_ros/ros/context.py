@@ -103,8 +103,10 @@ def spinning(
     try:
         yield
     finally:
-        executor.shutdown()
+        # In the thread itself: while it looks what to wait for, it does not hear of one from here.
+        executor.create_task(executor.shutdown)
         thread.join()
+        executor.shutdown()
         node.destroy_node()
 
 
