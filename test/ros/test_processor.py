@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+from depth_prune_ros.core.engine import DepthEngine
 from depth_prune_ros.ros.calibration import calibration_of
+from depth_prune_ros.ros.diagnostics import Statistics
+from depth_prune_ros.ros.diagnostics import Timing
 from depth_prune_ros.ros.parameters import DepthParameters
 from depth_prune_ros.ros.processor import Arrival
 from depth_prune_ros.ros.processor import Processor
 from depth_prune_ros.ros.processor import RateLimit
 from graph import camera_info
+from graph import image_message
 from graph import noise
 import pytest
 from rclpy.clock import Clock
 from rclpy.duration import Duration
+from rclpy.logging import get_logger
 from sensor_msgs.msg import Image
 
 
@@ -67,3 +74,20 @@ def test_what_is_rectified_already_goes_on_as_it_is() -> None:
     found = processor._rectified(image, camera, DepthParameters(rectify=True))
     assert found[0] is image
     assert found[1] is camera
+
+
+def test_what_is_timed_of_an_image(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def clock(*seconds: float) -> Any:
+        return SimpleNamespace(perf_counter=iter(seconds).__next__)
+
+    monkeypatch.setattr('depth_prune_ros.ros.processor.time', clock(7.25, 8.5))
+    monkeypatch.setattr('depth_prune_ros.ros.frame.time', clock(7.5, 8.0))
+    outputs: Any = SimpleNamespace(publish=lambda frame, *_: frame.depth)
+    now: Any = SimpleNamespace(now=lambda: SimpleNamespace(nanoseconds=1_500_000_000))
+    engine, statistics = DepthEngine.load(tiny_model), Statistics()
+    processor = Processor(engine, outputs, statistics, now, get_logger('timed'))
+    processor._process(Arrival(image_message(noise(64, 32)), 7.0, 1_000_000_000, 0.0))
+    processor.stop()
+    assert list(statistics._timings) == [
+        Timing(age_s=0.5, waited_s=0.25, inference_s=0.5, total_s=1.5)
+    ]

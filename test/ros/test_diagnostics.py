@@ -1,0 +1,64 @@
+"""What /diagnostics says of counts and times, by hand."""
+
+from __future__ import annotations
+
+from depth_prune_ros.ros.context import free_domain
+from depth_prune_ros.ros.context import ros_context
+from depth_prune_ros.ros.diagnostics import Statistics
+from depth_prune_ros.ros.diagnostics import Timing
+from depth_prune_ros.ros.node import DepthNode
+from diagnostic_msgs.msg import DiagnosticStatus
+import pytest
+from rclpy.parameter import Parameter
+
+
+def _values(status: DiagnosticStatus) -> dict[str, str]:
+    return {value.key: value.value for value in status.values} | {'message': status.message}
+
+
+def _told(statistics: Statistics, seconds: float) -> dict[str, str]:
+    return _values(statistics.status(seconds, lambda topic: False))
+
+
+def test_times_are_in_milliseconds() -> None:
+    statistics = Statistics()
+    statistics.published(Timing(age_s=0.5, waited_s=0.01, inference_s=0.02, total_s=0.1))
+    found = _told(statistics, 1.0)
+    expected = {
+        'age': '500.00',
+        'waited': '10.00',
+        'inference': '20.00',
+        'own work': '70.00',
+        'total': '100.00',
+    }
+    for percent in (50, 99):
+        assert {name: found[f'{name} p{percent} (ms)'] for name in expected} == expected
+
+
+def test_rates_and_silence_are_of_the_time_since_the_last_sum() -> None:
+    statistics = Statistics()
+    for _ in range(3):
+        statistics.received()
+    first, second = _told(statistics, 1.5), _told(statistics, 1.0)
+    assert (first['input rate (Hz)'], first['message']) == ('2.0', 'active')
+    assert (second['input rate (Hz)'], second['message']) == ('0.0', 'no images')
+
+
+def test_the_node_sums_up_since_its_last_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    spans: list[float] = []
+
+    def status(seconds: float, _: object) -> DiagnosticStatus:
+        spans.append(seconds)
+        return DiagnosticStatus()
+
+    with ros_context(free_domain()) as context:
+        node = DepthNode(
+            context=context, parameter_overrides=[Parameter('autostart', value=False)]
+        )
+        monkeypatch.setattr(node._statistics, 'status', status)
+        node._reported_s -= 1000.0
+        node._report()
+        node._report()
+        node.destroy_node()
+    assert spans[0] >= 1000.0
+    assert 0.0 <= spans[1] < 500.0
