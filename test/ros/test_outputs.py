@@ -6,6 +6,7 @@ from collections.abc import Callable
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+import time
 from typing import Any
 
 from depth_prune_ros.core.engine import DepthEngine
@@ -90,6 +91,22 @@ def test_points_and_preview_without_depth(node: Graph) -> None:
     assert (points[:, 3].copy().view(np.uint32) == (red << 16 | green << 8 | blue)).all()
     assert (got['preview'].width, got['preview'].encoding) == (WIDTH, 'rgb8')
     assert got['points'].header.frame_id == got['preview'].header.frame_id == 'cam'
+
+
+def test_points_at_the_size_of_the_input_have_its_colours(node: Graph) -> None:
+    node.ignore('depth', 'camera_info')
+    node.listen('points')
+    assert not node.change_parameters(
+        output_size='input', points_fields='xyzrgb', points_stride=5, points_max_range=1000.0
+    )
+    image = noise(3 * WIDTH, 2 * HEIGHT)
+    info = camera_info(3 * WIDTH, 2 * HEIGHT, 150.0)
+    points = node.ask(image_message(image), info, 'points').got['points']
+    node.ignore('points')
+    node.listen()
+    packed = np.frombuffer(points.data, np.uint32).reshape(-1, 4)[:, 3]
+    red, green, blue = image[::5, ::5].reshape(-1, 3).astype(np.uint32).T
+    np.testing.assert_array_equal(packed, red << 16 | green << 8 | blue)
 
 
 def test_camera_info_alone_needs_no_inference(node: Graph) -> None:
@@ -263,8 +280,11 @@ def test_diagnostics_say_what_runs_and_how_fast(live: Live, node: Graph) -> None
     )
     assert found['sha256'].startswith(sha256)
     assert found['provider'] == 'CPUExecutionProvider'
-    for name in ('inference', 'total', 'waited', 'own work', 'age'):
+    for name in ('inference', 'total', 'waited', 'own work'):
         assert 0 < float(found[f'{name} p50 (ms)']) <= float(found[f'{name} p99 (ms)'])
+    # The partner's stamps are a few seconds after 1970.
+    for percent in (50, 99):
+        assert float(found[f'age p{percent} (ms)']) == pytest.approx(1e3 * time.time(), rel=1e-3)
     bad = image_message(noise(WIDTH, HEIGHT))
     bad.encoding = 'ultraviolet7'
     assert node.insist(bad, lambda: 'ultraviolet7' in node.diagnostics.get('message', ''))
