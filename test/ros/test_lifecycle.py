@@ -17,6 +17,8 @@ from depth_prune_ros.ros.context import ros_context
 from depth_prune_ros.ros.context import ros_environment
 from depth_prune_ros.ros.context import wait_until
 from depth_prune_ros.ros.node import DepthNode
+from depth_prune_ros.ros.node import load_engine
+from depth_prune_ros.ros.parameters import DepthParameters
 from depth_prune_ros.ros.process import NodeProcess
 from graph import camera_info
 from graph import image_message
@@ -26,6 +28,7 @@ import numpy as np
 import pytest
 from rclpy.parameter import Parameter
 from tiny_model import CARD
+from tiny_model import CARD_FX_OVER_WIDTH
 from tiny_model import HEIGHT
 from tiny_model import tiny_depth
 from tiny_model import WIDTH
@@ -123,12 +126,32 @@ def test_cleaning_up_frees_what_deactivating_keeps(running: Running, tiny_model:
         assert process.log.count('tiny: 2 parameters') == 1
         assert graph.change(Transition.TRANSITION_ACTIVATE)
         assert process.log.count('tiny: 2 parameters') == 1
+        graph.wait_for(process)
+        image = noise(WIDTH, HEIGHT)
+        graph.ask(image_message(image), INFO)
         assert graph.change(Transition.TRANSITION_DEACTIVATE)
         assert graph.change(Transition.TRANSITION_CLEANUP)
         graph.next_diagnostics()
         assert 'model' not in graph.diagnostics
         assert graph.diagnostics['message'] == 'not active'
+        assert wait_until(lambda: not graph.node.count_publishers('/depth_node/depth'), 30.0)
         assert graph.change(Transition.TRANSITION_CONFIGURE)
+        assert process.log.count('tiny: 2 parameters') == 2
+        assert graph.change(Transition.TRANSITION_ACTIVATE)
+        graph.wait_for(process)
+        metres = graph.ask(image_message(image)).metres
+        np.testing.assert_allclose(metres, tiny_depth(image, CARD_FX_OVER_WIDTH), rtol=1e-4)
+
+
+def test_other_threads_are_another_session(running: Running, tiny_model: Path) -> None:
+    engine = load_engine(tiny_model, DepthParameters(threads=3))
+    (session,) = engine._by_size.values()
+    assert session.get_session_options().intra_op_num_threads == 3
+    with running(f'model:={tiny_model}') as (process, graph):
+        assert graph.change(Transition.TRANSITION_DEACTIVATE)
+        assert not graph.change_parameters(threads=3)
+        assert process.log.count('tiny: 2 parameters') == 1
+        assert graph.change(Transition.TRANSITION_ACTIVATE)
         assert process.log.count('tiny: 2 parameters') == 2
 
 
