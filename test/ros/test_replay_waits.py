@@ -77,6 +77,14 @@ def test_a_recording_that_cannot_be_written_ends_the_replay() -> None:
         watch(2, 9)
 
 
+def test_the_latency_is_from_publishing_to_the_answer_behind_it_in_seconds() -> None:
+    recorder = Recorder(SimpleNamespace(), {}, _FullDisk())
+    recorder.received_ns['/depth'] = {1: 1_250_000_000, 2: 900_000_000}
+    # of stamp 2 only an earlier loop's answer came, of stamp 3 none
+    published_ns = {1: 1_000_000_000, 2: 1_000_000_000, 3: 1_000_000_000}
+    assert recorder.latency_s('/depth', published_ns) == {1: pytest.approx(0.25)}
+
+
 def test_a_message_without_a_header_is_a_damaged_bag() -> None:
     with pytest.raises(BagError, match='a message with a header, found 4 bytes'):
         header_stamp_ns(bytes(4))
