@@ -4,7 +4,7 @@ How well a model sees edges, poles and people, which hardly count in the mean ov
 Run by ``make edges``, with model files or for the shipped networks: the validation drives in
 stereo, each view pair matched as for a training (offline.hints), and the mean absolute error of
 log depth against that: everywhere, within 8 pixels of a jump in depth of 35 %, and on what is
-narrow and upright (offline.upright). Matching is no truth: it errs at edges, too, by a few pixels.
+narrow and upright. Matching is no truth: it errs at edges, too, by a few pixels.
 Kept in benchmarks/results/edges.json, from which ``make results`` writes docs/results.md.
 """
 
@@ -26,9 +26,9 @@ from depth_prune_ros.core.engine import DepthEngine
 from depth_prune_ros.core.metrics import resize_disparity
 from depth_prune_ros.core.models import shipped_model
 from depth_prune_ros.offline.hints import match
-from depth_prune_ros.offline.upright import upright
 import numpy as np
 from numpy.typing import NDArray
+from upright import upright
 
 RESULTS = HERE / 'results' / 'edges.json'
 STEREO = ('0002', '0048')

@@ -59,7 +59,6 @@ _PACKAGE = Path(__file__).resolve().parents[1]
 _DECODING = (
     'bags/*.py',
     'core/images.py',
-    'core/occlusion.py',
     'core/camera.py',
     'offline/hints.py',
     'offline/samples.py',

@@ -56,14 +56,13 @@ class LossConfig(Strict):
     depth: float = Field(1.0, ge=0)
     hints: float = Field(0.0, ge=0, description='disparity found by matching the two views')
     edges: float = Field(0.0, ge=0, description='of the hints: where they change, and how much')
-    upright: float = Field(0.0, ge=0, description='of the hints: poles, trunks, people')
     sky: float = Field(0.0, ge=0, description='far where bright and plain at the top: outdoors')
     distillation: float = Field(1.0, ge=0, description='where a teacher is given')
 
     @property
     def needs_hints(self) -> bool:
         """Whether the two views of a frame are matched."""
-        return any((self.hints, self.edges, self.upright, self.sky))
+        return self.hints > 0 or self.edges > 0 or self.sky > 0
 
 
 class AugmentConfig(Strict):

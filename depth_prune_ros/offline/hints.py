@@ -52,22 +52,6 @@ def match(left: Array, right: Array) -> Array:
     return fractions
 
 
-def fill_gaps(disparity: Array) -> Array:
-    """
-    Fill each gap of a row with the farther one of its ends: what is hidden lies behind.
-
-    :param disparity: [H, W], NaN = none
-    :return: the same without NaN; rows without any are 0
-    """
-    there = np.isfinite(disparity)
-    column = np.arange(disparity.shape[1])
-    before = np.maximum.accumulate(np.where(there, column, 0), 1)
-    after = np.minimum.accumulate(np.where(there, column, column[-1])[:, ::-1], 1)[:, ::-1]
-    ends = [np.take_along_axis(disparity, index, 1) for index in (before, after)]
-    filled: Array = np.nan_to_num(np.fmin(*ends))
-    return filled
-
-
 def _mark_sky(view: Array, disparity: Array) -> None:
     """Replace the disparity of bright, plain areas at the upper border: 0 where they are far."""
     level = cv2.cvtColor(view, cv2.COLOR_RGB2GRAY)

@@ -11,7 +11,6 @@ from typing import Protocol
 
 import cv2
 from depth_prune_ros.bags.frames import Frame
-from depth_prune_ros.core.occlusion import drop_occluded
 from depth_prune_ros.offline.hints import match
 import numpy as np
 from numpy.typing import NDArray
@@ -71,15 +70,14 @@ def to_sample(
     height, width = size
     points = np.zeros((0, 3), _FLOAT)
     if frame.depth is not None:
-        depth = drop_occluded(frame.depth) if frame.depth_source == 'lidar' else frame.depth
-        rows, columns = np.nonzero(np.isfinite(depth) & (depth > 0))
+        rows, columns = np.nonzero(np.isfinite(frame.depth) & (frame.depth > 0))
         if len(rows) > _KEPT_POINTS:
             rng = np.random.default_rng(seed)
             kept = np.sort(rng.choice(len(rows), _KEPT_POINTS, replace=False))
             rows, columns = rows[kept], columns[kept]
-        shape = depth.shape
+        shape = frame.depth.shape
         u, v = (columns + 0.5) / shape[1], (rows + 0.5) / shape[0]
-        points = np.stack([u, v, depth[rows, columns]], 1).astype(_FLOAT)
+        points = np.stack([u, v, frame.depth[rows, columns]], 1).astype(_FLOAT)
     right = frame.right if frame.baseline_m else None
     if right is None and not len(points):
         return None

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 
-from depth_prune_ros.offline.label_losses import measured_loss
 from depth_prune_ros.offline.losses import Batch
 from depth_prune_ros.offline.losses import depth_loss
+from depth_prune_ros.offline.losses import edge_loss
+from depth_prune_ros.offline.losses import hint_loss
+from depth_prune_ros.offline.losses import measured_loss
 from depth_prune_ros.offline.losses import photometric
 from depth_prune_ros.offline.losses import smoothness
 from depth_prune_ros.offline.losses import ssim
@@ -37,9 +39,9 @@ def _plane(count: int = 1) -> tuple[Tensor, Tensor]:
 
 
 def _batch(left: Tensor, right: Tensor, has_right: list[bool], disparity: Tensor) -> Batch:
-    hints = torch.full((len(left), 1, *left.shape[-2:]), math.nan)
-    ratio, upright = torch.ones(len(left)), torch.zeros_like(hints, dtype=torch.bool)
-    return Batch(left, right, torch.tensor(has_right), ratio, disparity, hints, upright)
+    hints = torch.full((len(left), 2, *left.shape[-2:]), math.nan)
+    ratio = torch.ones(len(left))
+    return Batch(left, right, torch.tensor(has_right), ratio, disparity, hints)
 
 
 def _disparities(count: int, height: int, width: int) -> list[Tensor]:
@@ -121,8 +123,7 @@ def test_smoothness_goes_by_the_edges_of_each_view() -> None:
 
 def test_views_are_shrunk_by_areas() -> None:
     """A chequered image and its negative are the same grey at half their size."""
-    chequered = (torch.arange(16)[:, None] + torch.arange(32)) % 2
-    left = chequered.float().expand(1, 3, 16, 32).contiguous()
+    left = ((torch.arange(16)[:, None] + torch.arange(32)) % 2).float().expand(1, 3, 16, 32)
     found = stereo_loss([_constant(1e-6, 1, 2, 8, 16)], (left, 1 - left), torch.ones(1))
     assert float(found['photometric']) == pytest.approx(0, abs=1e-5)
 
@@ -160,20 +161,61 @@ def test_the_baseline_scales_the_shift() -> None:
     assert float(swapped['photometric']) > 2 * float(one['photometric'])
 
 
-def test_hints_teach_the_left_view_and_where_there_are_none_nothing() -> None:
+def test_measured_loss_by_hand() -> None:
+    """Errors ln 2 and -ln 4 at the two measured pixels, whatever is predicted elsewhere."""
+    measured = _constant(math.nan, 1, 1, 4, 4)
+    measured[0, 0, 1, 2], measured[0, 0, 3, 0] = 0.05, 0.2
+    predicted = _random(1, 2, 4, 4)
+    predicted[0, 0, 1, 2], predicted[0, 0, 3, 0] = 0.1, 0.05
+    errors = np.array([math.log(2), -math.log(4)])
+    invariant = math.sqrt((errors**2).mean() - 0.85 * errors.mean() ** 2)
+    wanted = 0.5 * np.abs(errors).mean() + 0.5 * invariant
+    assert float(measured_loss([predicted], measured)) == pytest.approx(wanted, rel=1e-5)
+    coarse = _constant(0.1, 1, 2, 2, 2)
+    errors = np.log(0.1 / np.array([0.05, 0.2]))
+    second = 0.5 * np.abs(errors).mean() + 0.5 * math.sqrt((errors**2).mean())
+    found = measured_loss([predicted, coarse], measured)
+    assert float(found) == pytest.approx((wanted + second) / 2, rel=1e-5)
+
+
+def test_hint_loss_by_hand() -> None:
+    """Errors ln 2 of the left and ln 4 of the right view, at both scales."""
+    hints = _constant(math.nan, 1, 2, 4, 4)
+    hints[0, 0, 1, 3], hints[0, 1, 3, 1] = 0.05, 0.2
+    predicted = [_constant(0.1, 1, 2, 4, 4), _constant(0.1, 1, 2, 2, 2)]
+    predicted[0][0, 1] = predicted[1][0, 1] = 0.05
+    wanted = (math.log(2) + math.log(4)) / 2
+    assert float(hint_loss(predicted, hints)) == pytest.approx(wanted, rel=1e-5)
+
+
+def test_edge_loss_by_hand() -> None:
+    """A step of ln 2 that is not there is missed by each pair of pixels across it."""
+    hints = _constant(0.1, 1, 2, 16, 16)
+    hints[..., 8:] = 0.2
+    flat = _constant(0.3, 1, 2, 16, 16)
+    # of each row's 16 - n pairs at distance n, n lie across; of the columns' none
+    assert float(edge_loss(flat, hints)) == pytest.approx(math.log(2) * 15 / 98, rel=1e-3)
+    assert float(edge_loss(3 * hints, hints)) == pytest.approx(0, abs=1e-6)
+    hints[..., 4:9] = math.nan
+    # left are three of each row's 22 pairs, at distance 8, and of 11 columns 49 each
+    wanted = math.log(2) * 3 * 16 / (22 * 16 + 11 * 49)
+    assert float(edge_loss(flat, hints)) == pytest.approx(wanted, rel=2e-3)
+    assert float(edge_loss(flat, hints * math.nan)) == 0
+
+
+def test_hints_teach_both_views_and_where_there_are_none_nothing() -> None:
     views = _random(2, 3, 16, 32)
     batch = _batch(views, views, [True, False], _constant(math.nan, 2, 1, 16, 32))
-    weights = Weights(0, 0, 0, hints=0.5, edges=0.5, upright=0.1, sky=0.1)
+    weights = Weights(0, 0, 0, hints=0.5, edges=0.5, sky=0.1)
     assert set(depth_loss(_disparities(2, 16, 32), batch, weights)) == {'depth', 'task'}
     batch.hints[0] = 0.02
     predictions = _disparities(2, 16, 32)
     terms = depth_loss(predictions, batch, weights)
-    assert set(terms) == {'depth', 'hints', 'edges', 'upright', 'sky', 'task'}
+    assert set(terms) == {'depth', 'hints', 'edges', 'sky', 'task'}
     terms['task'].backward()
     for prediction in predictions:
         assert prediction.grad is not None and prediction.grad.isfinite().all()
-        assert prediction.grad[0, 0].abs().sum() > 0
-        assert prediction.grad[0, 1].abs().sum() == 0
+        assert (prediction.grad[0].abs().sum((1, 2)) > 0).all()
         assert prediction.grad[1].abs().sum() == 0
 
 
@@ -225,7 +267,7 @@ def test_a_mixed_batch_adds_what_each_frame_has() -> None:
     stereo = stereo_loss([p[rows] for p in predictions], (left[rows], right[rows]), torch.ones(2))
     for name, value in stereo.items():
         torch.testing.assert_close(terms[name], value * 2 / 3 * getattr(weights, name))
-    depth = measured_loss([p[1:2, :1] for p in predictions], measured[1:2])
+    depth = measured_loss([p[1:2] for p in predictions], measured[1:2])
     torch.testing.assert_close(terms['depth'], 2 * depth)
     parts = sum(value.item() for name, value in terms.items() if name != 'task')
     assert terms['task'].item() == pytest.approx(parts, rel=1e-6)

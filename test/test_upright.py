@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from depth_prune_ros.offline.upright import upright
 import numpy as np
 from numpy.typing import NDArray
 import pytest
+from upright import upright
 
 HEIGHT, WIDTH = 96, 320
 WALL, POLE, SKY = 0.02, 0.04, 0.0
