@@ -11,6 +11,7 @@ from dataclasses import replace
 import os
 from pathlib import Path
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -135,11 +136,13 @@ def running_viewer() -> Iterator[str]:
         probe.bind(('127.0.0.1', 0))
         port = probe.getsockname()[1]
     options = f'--headless --bind 127.0.0.1 --port {port} --window-size 1280x720'
-    process = subprocess.Popen([sys.executable, '-m', 'rerun_cli', *options.split()])
+    command = [sys.executable, '-m', 'rerun_cli', *options.split()]
+    process = subprocess.Popen(command, start_new_session=True)
     try:
         yield f'rerun+http://127.0.0.1:{port}/proxy'
     finally:
-        process.kill()
+        # the viewer itself is a child of this command
+        os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
 
