@@ -31,7 +31,6 @@ from numpy.typing import NDArray
 from upright import upright
 
 RESULTS = HERE / 'results' / 'edges.json'
-STEREO = ('0002', '0048')
 REACH, JUMP = 8, 0.3
 _FARTHEST = np.float32(99)
 Matched = tuple[Frame, NDArray[np.float32]]
@@ -42,7 +41,7 @@ def main() -> None:
     files = [Path(name) for name in sys.argv[1:]] or [shipped_model(name) for name in SHIPPED]
     with tempfile.TemporaryDirectory() as folder:
         bags = needed_drives(Path(folder))
-        frames = [pair for drive in STEREO for pair in _matched(bags[drive])]
+        frames = [pair for bag in bags.values() for pair in _matched(bag)]
     rows = []
     for file in files:
         engine = DepthEngine.load(file)

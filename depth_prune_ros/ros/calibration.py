@@ -24,7 +24,7 @@ NO_ROTATION = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 FISHEYE = 'equidistant'
 _LENGTHS = (4, 5, 8, 12, 14)  # of a distortion that OpenCV takes
 # Of K to P and of R to none: what rounding leaves, a hundredth of a pixel in a thousand.
-SAME = 1e-5
+_SAME = 1e-5
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Calibration:
         if self.k[0] <= 0:
             return False
         mine, wanted = (*self.k, *self.r), (*self._flat, *NO_ROTATION)
-        return any(self.d) or not np.allclose(mine, wanted, rtol=SAME, atol=SAME)
+        return any(self.d) or not np.allclose(mine, wanted, rtol=_SAME, atol=_SAME)
 
     def resized(self, width: int, height: int) -> Calibration:
         """Return the camera of the same image in another size; the corners stay in place."""
