@@ -56,13 +56,14 @@ class LossConfig(Strict):
     depth: float = Field(1.0, ge=0)
     hints: float = Field(0.0, ge=0, description='disparity found by matching the two views')
     edges: float = Field(0.0, ge=0, description='of the hints: where they change, and how much')
+    jumps: float = Field(0.0, ge=0, description='of the hints: where they jump, by themselves')
     sky: float = Field(0.0, ge=0, description='far where bright and plain at the top: outdoors')
     distillation: float = Field(1.0, ge=0, description='where a teacher is given')
 
     @property
     def needs_hints(self) -> bool:
         """Whether the two views of a frame are matched."""
-        return self.hints > 0 or self.edges > 0 or self.sky > 0
+        return any((self.hints, self.edges, self.jumps, self.sky))
 
 
 class AugmentConfig(Strict):

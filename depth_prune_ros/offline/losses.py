@@ -1,5 +1,9 @@
 """
-The depth losses: MonoDepth's from stereo, a log-depth error from lidar or a depth image.
+The depth losses: MonoDepth's from stereo, a log-depth error from lidar or a depth image, labels.
+
+The stereo losses need the disparity of the right view, too; all others teach the left one alone,
+which is all that a robot asks for. Where objects end in the right view lies elsewhere in the left
+image, the only one that a network sees, and what draws it there is lost for the left view's edges.
 
 All disparities are fractions of the image width for the training baseline B_t; a frame of
 baseline B moves by disparity * B / B_t between its views.
@@ -10,12 +14,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from depth_prune_ros.offline import ranks
+from depth_prune_ros.offline.label_losses import edge_loss
+from depth_prune_ros.offline.label_losses import hint_loss
+from depth_prune_ros.offline.label_losses import jump_loss
+from depth_prune_ros.offline.label_losses import measured_loss
+from depth_prune_ros.offline.label_losses import sky_loss
 import torch
 from torch import Tensor
 from torch.nn import functional
-
-# disparity in open sky at most, of the image width: 100 m for KITTI's cameras
-_SKY = 0.003
 
 
 @dataclass(frozen=True)
@@ -28,7 +34,7 @@ class Batch:
     :param has_right: [N] bool
     :param baseline_ratio: [N] frame's baseline over the training baseline
     :param disparity: [N, 1, H, W] measured left disparity for the training baseline, NaN = none
-    :param hints: [N, 2, H, W] left and right disparity found by matching, for the same baseline;
+    :param hints: [N, 1, H, W] left disparity found by matching, for the same baseline;
         NaN = none, 0 = open sky
     """
 
@@ -50,6 +56,7 @@ class Weights:
     depth: float = 1.0
     hints: float = 0.0
     edges: float = 0.0
+    jumps: float = 0.0
     sky: float = 0.0
 
 
@@ -61,6 +68,7 @@ def depth_loss(predictions: list[Tensor], batch: Batch, weights: Weights) -> dic
     :return: the terms by name, each weighted, their sum under 'task'
     """
     terms: dict[str, Tensor] = {'depth': predictions[0].sum() * 0}
+    lefts = [prediction[:, :1] for prediction in predictions]
     stereo = batch.has_right.nonzero().flatten()
     if len(stereo) and (weights.photometric or weights.smoothness or weights.consistency):
         share = len(stereo) / len(batch.left)
@@ -70,12 +78,13 @@ def depth_loss(predictions: list[Tensor], batch: Batch, weights: Weights) -> dic
         for name, value in found.items():
             terms[name] = value * share * getattr(weights, name)
     if ranks.any_rank(bool(batch.disparity.isfinite().any())):
-        terms['depth'] = measured_loss(predictions, batch.disparity) * weights.depth
-    wanted = weights.hints > 0 or weights.edges > 0 or weights.sky > 0
-    if ranks.any_rank(wanted and bool(batch.hints.isfinite().any())):
-        terms['hints'] = hint_loss(predictions, batch.hints) * weights.hints
-        terms['edges'] = edge_loss(predictions[0], batch.hints) * weights.edges
-        terms['sky'] = sky_loss(predictions[0], batch.hints) * weights.sky
+        terms['depth'] = measured_loss(lefts, batch.disparity) * weights.depth
+    wanted = (weights.hints, weights.edges, weights.jumps, weights.sky)
+    if ranks.any_rank(any(wanted) and bool(batch.hints.isfinite().any())):
+        terms['hints'] = hint_loss(lefts, batch.hints) * weights.hints
+        terms['edges'] = edge_loss(lefts[0], batch.hints) * weights.edges
+        terms['jumps'] = jump_loss(lefts[0], batch.hints) * weights.jumps
+        terms['sky'] = sky_loss(lefts[0], batch.hints) * weights.sky
     terms['task'] = torch.stack(list(terms.values())).sum()
     return terms
 
@@ -164,114 +173,3 @@ def smoothness(disparity: Tensor, image: Tensor) -> Tensor:
         edges = image.diff(dim=axis).abs().mean(1, keepdim=True)
         total = total + (disparity.diff(dim=axis).abs() * torch.exp(-edges)).mean()
     return total
-
-
-def measured_loss(predictions: list[Tensor], measured: Tensor) -> Tensor:
-    """
-    Mean |log d - log d*| and a scale-invariant log error, half each, mean over the scales.
-
-    The second term is Eigen et al.'s (NIPS 2014, equation 4), as its root with lambda 0.85.
-
-    :param predictions: [N, 2, h, w] disparities, finest first
-    :param measured: [N, 1, H, W], NaN = none
-    """
-    valid = measured.isfinite()
-    target = measured[valid].log()
-    total = target.new_zeros(())
-    for disparities in predictions:
-        left = disparities[:, :1]
-        if left.shape[-2:] != measured.shape[-2:]:
-            left = functional.interpolate(left, measured.shape[-2:], mode='bilinear')
-        error = left[valid].log() - target
-        absolute, mean, square = ranks.means(error.abs(), error, error.square())
-        invariant = (square - 0.85 * mean.square() + 1e-8).sqrt()
-        total = total + 0.5 * absolute + 0.5 * invariant
-    return total / len(predictions)
-
-
-def hint_loss(predictions: list[Tensor], hints: Tensor) -> Tensor:
-    """
-    Mean |log d - log d_hint|, the mean over the scales; a coarse pixel has the hint at its middle.
-
-    :param predictions: [N, 2, h, w] disparities, finest first
-    :param hints: [N, 2, H, W], NaN = none
-    """
-    total = hints.new_zeros(())
-    for disparities in predictions:
-        step = hints.shape[-1] // disparities.shape[-1]
-        error, valid = _errors(disparities, hints[..., step // 2 :: step, step // 2 :: step])
-        total = total + _mean([error.abs()], [valid])
-    return total / len(predictions)
-
-
-def edge_loss(disparity: Tensor, hints: Tensor) -> Tensor:
-    """
-    Mean difference of the changes of log disparity, over pairs of pixels 1, 2, 4 and 8 apart.
-
-    As MegaDepth's gradient matching term (Li and Snavely, CVPR 2018, equation 4).
-
-    :param disparity: [N, 2, H, W]
-    :param hints: [N, 2, H, W], NaN = none
-    """
-    error, valid = _errors(disparity, hints)
-    changes, pairs = [], []
-    for distance in (1, 2, 4, 8):
-        for axis in (2, 3):
-            length = error.shape[axis] - distance
-            (there, here), (both, one) = (
-                (values.narrow(axis, distance, length), values.narrow(axis, 0, length))
-                for values in (error, valid)
-            )
-            pairs.append(both * one)
-            changes.append((there - here).abs() * pairs[-1])
-    return _mean(changes, pairs)
-
-
-def sky_loss(disparity: Tensor, hints: Tensor) -> Tensor:
-    """
-    Mean excess of log disparity over that of _SKY in open sky, nothing where it is farther.
-
-    :param disparity: [N, 2, H, W]
-    :param hints: [N, 2, H, W], 0 = open sky
-    """
-    sky = (hints == 0).float()
-    return _mean([(disparity / _SKY).log().clamp_min(0) * sky], [sky])
-
-
-def _errors(disparity: Tensor, hints: Tensor) -> tuple[Tensor, Tensor]:
-    """Return log d - log d_hint, 0 where there is no hint, and 1 where there is one."""
-    valid = hints > 0
-    known = torch.where(valid, hints, 1.0).log()
-    return torch.where(valid, disparity.log() - known, 0.0), valid.float()
-
-
-def _mean(values: list[Tensor], weights: list[Tensor]) -> Tensor:
-    """Return the weighted mean of all values (they are weighted already); 0 without weight."""
-    sums = [torch.stack([part.sum() for part in parts]).sum() for parts in (values, weights)]
-    value, weight = ranks.means(*(one.view(1) for one in sums))
-    return value / weight.clamp_min(1e-9)
-
-
-def distillation(predictions: list[Tensor], wanted: list[Tensor]) -> Tensor:
-    """
-    Mean |log d - log d_teacher| over all pixels and the two finest scales.
-
-    Compared at the size of the smaller of the two: what is too fine for the teacher it does not
-    blur, but leaves to the labels.
-
-    :param predictions: [N, 2, h, w] disparities, finest first
-    :param wanted: [N, 2, h', w'] left and right disparities, or [N, 1, h', w'] left ones alone
-    """
-    errors = []
-    for predicted, taught in zip(predictions[:2], wanted, strict=True):
-        sides = zip(predicted.shape[-2:], taught.shape[-2:], strict=True)
-        size = torch.Size(map(min, sides))
-        found = _shrunk(predicted[:, : taught.shape[1]], size)
-        errors.append((found.log() - _shrunk(taught, size).log()).abs().mean())
-    return torch.stack(errors).mean()
-
-
-def _shrunk(disparity: Tensor, size: torch.Size) -> Tensor:
-    if disparity.shape[-2:] == size:
-        return disparity
-    return functional.interpolate(disparity, size, mode='bilinear', antialias=True)

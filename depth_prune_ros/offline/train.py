@@ -21,8 +21,9 @@ from depth_prune_ros.offline.dataset import Dataset
 from depth_prune_ros.offline.dataset import TrainingBatch
 from depth_prune_ros.offline.guard import LossGuard
 from depth_prune_ros.offline.guard import StopRequest
+from depth_prune_ros.offline.label_losses import distillation
+from depth_prune_ros.offline.losses import Batch
 from depth_prune_ros.offline.losses import depth_loss
-from depth_prune_ros.offline.losses import distillation
 from depth_prune_ros.offline.losses import Weights
 from depth_prune_ros.offline.machine import fastest
 from depth_prune_ros.offline.machine import Speed
@@ -236,7 +237,7 @@ class Trainer:
         with torch.autocast('cpu', torch.bfloat16, enabled=self.speed.bf16):
             predictions = self.network(image)
         terms = depth_loss(predictions, batch, self._weights)
-        total = terms['task'] + self._distil(image, predictions, terms)
+        total = terms['task'] + self._distil(image, predictions, batch, terms)
         found = {name: float(term.detach()) for name, term in terms.items()}
         found = ranks.mean_of({**found, '': float(total.detach())})
         value = found.pop('')
@@ -267,14 +268,14 @@ class Trainer:
             raise _DivergenceError(msg)
 
     def _distil(
-        self, image: Tensor, predictions: list[Tensor], terms: dict[str, Tensor]
+        self, image: Tensor, predictions: list[Tensor], batch: Batch, terms: dict[str, Tensor]
     ) -> Tensor:
         weight = self._config.losses.distillation
         if not len(self._teachers) or weight == 0:
             return image.new_zeros(())
         with torch.autocast('cpu', torch.bfloat16, enabled=self.speed.bf16):
             wanted = self._teachers.disparities(image, self.step)
-        terms['distillation'] = weight * distillation(predictions, wanted)
+        terms['distillation'] = weight * distillation(predictions, wanted, batch.hints)
         return terms['distillation']
 
     def _validate(self, validation: Mapping[str, list[Frame]], progress: Progress) -> Progress:

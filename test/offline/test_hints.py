@@ -13,8 +13,8 @@ from depth_prune_ros.core.camera import Intrinsics
 from depth_prune_ros.offline.cache import cached_samples
 from depth_prune_ros.offline.hints import _mark_sky
 from depth_prune_ros.offline.hints import match
-from depth_prune_ros.offline.losses import hint_loss
-from depth_prune_ros.offline.losses import sky_loss
+from depth_prune_ros.offline.label_losses import hint_loss
+from depth_prune_ros.offline.label_losses import sky_loss
 from depth_prune_ros.offline.samples import load_samples
 from depth_prune_ros.offline.samples import to_sample
 import numpy as np
@@ -134,10 +134,10 @@ def test_a_cache_keeps_them_and_is_another_one(tmp_path: Path) -> None:
 
 def test_sky_loss_by_hand() -> None:
     """Twice too near at one of two sky pixels; what is farther, and what is no sky, is right."""
-    hints = torch.full((1, 2, 4, 4), math.nan)
+    hints = torch.full((1, 1, 4, 4), math.nan)
     hints[0, 0, 0, :2] = 0
-    hints[0, 1, 2, 2] = 0.05
-    predicted = torch.full((1, 2, 4, 4), 0.2)
+    hints[0, 0, 2, 2] = 0.05
+    predicted = torch.full((1, 1, 4, 4), 0.2)
     predicted[0, 0, 0, 0], predicted[0, 0, 0, 1] = 0.006, 0.001
     assert float(sky_loss(predicted, hints)) == pytest.approx(math.log(2) / 2, rel=1e-5)
     assert float(hint_loss([predicted], hints)) == pytest.approx(math.log(4), rel=1e-5)

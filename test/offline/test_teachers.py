@@ -9,7 +9,7 @@ from typing import ClassVar
 from depth_prune_ros.offline.config import AugmentConfig
 from depth_prune_ros.offline.config import TrainConfig
 from depth_prune_ros.offline.dataset import Dataset
-from depth_prune_ros.offline.losses import distillation
+from depth_prune_ros.offline.label_losses import distillation
 from depth_prune_ros.offline.networks.base import DepthNetwork
 from depth_prune_ros.offline.networks.catalogue import build
 from depth_prune_ros.offline.samples import Sample
@@ -22,6 +22,7 @@ from tiny_networks import narrow
 import torch
 from torch import Tensor
 
+NO_HINTS = torch.full((1, 1, 8, 8), math.nan)
 IMAGE = torch.rand(2, 3, 16, 32, generator=torch.Generator().manual_seed(0))
 
 
@@ -52,13 +53,13 @@ class _Seen(DepthNetwork):
 def test_teachers_take_turns_then_see_the_mirror_image() -> None:
     teachers = Teachers([Teacher(_Seen(factor), (16, 32)) for factor in (1.0, 3.0)])
     red = IMAGE[:, :1]
-    for turn, factor, channels in ((0, 1, 2), (1, 3, 2), (2, 1, 1), (3, 3, 1), (4, 1, 2)):
+    for turn, factor in enumerate((1, 3, 1, 3, 1)):
         fine, coarse = teachers.disparities(IMAGE, turn)
-        assert fine.shape == (2, channels, 16, 32)
-        assert coarse.shape == (2, channels, 8, 16)
+        assert fine.shape == (2, 1, 16, 32)
+        assert coarse.shape == (2, 1, 8, 16)
         # mirrored twice: the disparity lies where the image's pixel does
-        torch.testing.assert_close(fine[:, :1], red * factor)
-        torch.testing.assert_close(coarse[:, :1], torch.nn.functional.avg_pool2d(red, 2) * factor)
+        torch.testing.assert_close(fine, red * factor)
+        torch.testing.assert_close(coarse, torch.nn.functional.avg_pool2d(red, 2) * factor)
 
 
 def test_a_teacher_sees_images_of_its_own_size() -> None:
@@ -68,7 +69,7 @@ def test_a_teacher_sees_images_of_its_own_size() -> None:
     fine, coarse = teachers.disparities(flat, 0)
     assert network.shown[0].shape[-2:] == (8, 16)
     torch.testing.assert_close(fine[:, :1], flat[:, :1, ::2, ::2])
-    assert coarse.shape == (1, 2, 4, 8)
+    assert coarse.shape == (1, 1, 4, 8)
     # a ramp stays where it is: no pixel is lost at a border
     ramp = torch.linspace(0, 1, 32).expand(1, 3, 16, 32)
     fine, _ = teachers.disparities(ramp, 0)
@@ -99,17 +100,31 @@ def test_a_teacher_sees_what_its_student_sees(tmp_path: Path) -> None:
 
 
 def test_distillation_by_hand() -> None:
-    """Mean |ln| over both views of the two finest scales; coarser ones do not count."""
-    teacher = [_constant(0.1, 1, 2, 8 >> s, 8 >> s) for s in range(2)]
-    student = [_constant(value, 1, 2, 8 >> s, 8 >> s) for s, value in enumerate((0.2, 0.05, 7, 7))]
-    assert float(distillation(student, teacher)) == pytest.approx(math.log(2), rel=1e-5)
+    """Mean |ln| of the left view at the two finest scales; coarser ones do not count."""
+    teacher = [_constant(0.1, 1, 1, 8 >> s, 8 >> s) for s in range(2)]
+    values = enumerate(((0.2, 0.9), (0.05, 0.9), (7, 7), (7, 7)))
+    student = [
+        torch.cat([_constant(v, 1, 1, 8 >> s, 8 >> s) for v in both], 1) for s, both in values
+    ]
+    found = distillation(student, teacher, NO_HINTS)
+    assert float(found) == pytest.approx(math.log(2), rel=1e-5)
 
 
-def test_distillation_of_the_left_view_alone() -> None:
-    views = [[_constant(d, 1, 1, 8 >> s, 8 >> s) for d in (0.2, 0.9)] for s in (0, 1)]
-    student = [torch.cat(both, 1) for both in views]
-    teacher = [_constant(0.1, 1, 1, 8 >> s, 8 >> s) for s in (0, 1)]
-    assert float(distillation(student, teacher)) == pytest.approx(math.log(2), rel=1e-5)
+def test_a_teacher_is_silent_where_a_hint_contradicts_it() -> None:
+    """Of 32x32 pixels the 7x7 around one hint do not count; a hint that agrees changes nothing."""
+    teacher = [_constant(0.1, 1, 1, 32, 32)] * 2
+    student = [_constant(0.2, 1, 2, 32, 32)] * 2
+    for hint, silent in ((0.2, 49), (0.06, 49), (0.11, 0), (0.0, 0)):
+        hints = _constant(math.nan, 1, 1, 32, 32)
+        hints[0, 0, 16, 10] = hint
+        found = float(distillation(student, teacher, hints))
+        assert found == pytest.approx(math.log(2) * (1 - silent / 1024), rel=1e-5)
+    # a hint of the student's size, seen at that of a teacher of half of it
+    fine = [_constant(0.2, 1, 2, 64, 64)] * 2
+    hints = _constant(math.nan, 1, 1, 64, 64)
+    hints[0, 0, 32:34, 20:22] = 0.2
+    found = float(distillation(fine, teacher, hints))
+    assert found == pytest.approx(math.log(2) * (1 - 49 / 1024), rel=1e-5)
 
 
 @pytest.mark.parametrize('fine_is', ['student', 'teacher'])
@@ -117,17 +132,18 @@ def test_distillation_compares_at_the_size_of_the_smaller_image(fine_is: str) ->
     """What changes from pixel to pixel of the finer one is nothing to the coarser one."""
     step = 0.03 * (-1.0) ** torch.arange(64)
     chequered = [0.1 + (step[: 32 >> s, None] * step[: 64 >> s] / 0.03) for s in (0, 1)]
-    fine = [one.expand(1, 2, *one.shape).contiguous() for one in chequered]
-    coarse = [_constant(0.1, 1, 2, 16 >> s, 32 >> s) for s in (0, 1)]
+    fine = [one.expand(1, 1, *one.shape).contiguous() for one in chequered]
+    coarse = [_constant(0.1, 1, 1, 16 >> s, 32 >> s) for s in (0, 1)]
     pair = (fine, coarse) if fine_is == 'student' else (coarse, fine)
-    assert float(distillation(fine, [torch.full_like(one, 0.1) for one in fine])) > 0.2
-    assert float(distillation(*pair)) < 0.02
+    assert float(distillation(fine, [torch.full_like(one, 0.1) for one in fine], NO_HINTS)) > 0.2
+    assert float(distillation(*pair, NO_HINTS)) < 0.02
     doubled = [2 * one for one in pair[0]], pair[1]
-    assert float(distillation(*doubled)) == pytest.approx(math.log(2), abs=0.02)
+    assert float(distillation(*doubled, NO_HINTS)) == pytest.approx(math.log(2), abs=0.02)
 
 
 def test_distillation_compares_at_the_smaller_of_each_side() -> None:
     """A student of 16x16 and a teacher of 8x32 meet at 8x16, as means of their pixels."""
     wide = torch.tensor([0.05, 0.15]).repeat(16).expand(1, 1, 8, 32)
     student, teacher = [_constant(0.2, 1, 2, 16, 16)] * 2, [wide] * 2
-    assert float(distillation(student, teacher)) == pytest.approx(math.log(2), abs=0.03)
+    found = distillation(student, teacher, NO_HINTS)
+    assert float(found) == pytest.approx(math.log(2), abs=0.03)
