@@ -50,7 +50,7 @@ def main() -> None:
     rows = []
     for file in files:
         engine = DepthEngine.load(file)
-        seen = [_compare(engine, *pair) for pair in frames]
+        seen = [compare(engine, *pair) for pair in frames]
         means = {name: float(np.mean([error[name] for error, _ in seen])) for name in seen[0][0]}
         slopes = {
             name: float(np.divide(*np.sum([products[name] for _, products in seen], 0)))
@@ -68,7 +68,7 @@ def _matched(bag: Path) -> Iterator[Matched]:
             yield frame, match(frame.left, frame.right)[0]
 
 
-def _compare(
+def compare(
     engine: DepthEngine, frame: Frame, wanted: Float
 ) -> tuple[dict[str, float], dict[str, tuple[float, float]]]:
     """Return a frame's mean errors by place, and the two sums of each place's regression."""

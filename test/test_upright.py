@@ -1,7 +1,13 @@
-"""What is narrow and upright: poles before a wall, and all that is none."""
+"""What is narrow and upright, and how a model is judged there: poles before a wall."""
 
 from __future__ import annotations
 
+import math
+from types import SimpleNamespace
+from typing import Any
+from typing import cast
+
+import edges
 import numpy as np
 from numpy.typing import NDArray
 import pytest
@@ -57,3 +63,25 @@ def test_what_one_camera_alone_sees_lies_behind() -> None:
     found = upright(disparity)
     assert found[10:30, 100:108].all() and found[32:60, 100:108].all()
     assert found.sum() == 48 * 8 + 2 * 2
+
+
+@pytest.mark.parametrize('share', [0.0, 0.25, 1.0])
+def test_how_much_of_a_jump_a_model_shows(share: float) -> None:
+    """
+    A pole before a wall at two distances, whose log disparity goes a share of the way.
+
+    A scale that is wrong by 1.3 does not change that; the errors are by hand.
+    """
+    wanted = _scene(slice(20, 80), slice(100, 112))
+    card = SimpleNamespace(baseline_m=1.0)
+    shown = 1.3 * WALL * (wanted / WALL) ** share
+    engine = SimpleNamespace(card=card, disparity=lambda *_: shown)
+    camera = SimpleNamespace(fx_over_width=1.0, fy_over_height=1.0, height=HEIGHT, width=WIDTH)
+    frame = SimpleNamespace(camera=camera, baseline_m=1.0, left=None)
+    errors, sums = edges.compare(cast('Any', engine), cast('Any', frame), wanted)
+    for product, square in sums.values():
+        assert product / square == pytest.approx(share, abs=1e-4)
+    pole, scale = abs(math.log(1.3) - (1 - share) * math.log(2)), math.log(1.3)
+    covered = 12 * 60 / (16 * 60)
+    assert errors['upright'] == pytest.approx(covered * pole + (1 - covered) * scale, rel=1e-3)
+    assert errors['all'] == pytest.approx(scale + (pole - scale) * 720 / wanted.size, rel=1e-3)

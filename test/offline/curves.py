@@ -15,8 +15,8 @@ from depth_prune_ros.offline import checkpoint as checkpoints
 from depth_prune_ros.offline import ranks
 from depth_prune_ros.offline import stages
 from depth_prune_ros.offline.config import TrainConfig
+from depth_prune_ros.offline.label_losses import distillation
 from depth_prune_ros.offline.losses import depth_loss
-from depth_prune_ros.offline.losses import distillation
 from depth_prune_ros.offline.losses import Weights
 from depth_prune_ros.offline.progress import Progress
 from depth_prune_ros.offline.teachers import Teacher
@@ -106,7 +106,7 @@ def exact_direction(folder: Path, masks: Mapping[str, Tensor]) -> Tensor:
     if masks:
         size = start.card['input_height'], start.card['input_width']
         wanted = Teachers([Teacher(teacher, size)]).disparities(batch.image, 0)
-        total = total + CONFIG.losses.distillation * distillation(predictions, wanted)
+        total = total + CONFIG.losses.distillation * distillation(predictions, wanted, batch.hints)
     total.backward()
     every = torch.cat([x.grad.flatten() for x in network.parameters() if x.grad is not None])
     return every / every.norm()
