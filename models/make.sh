@@ -17,6 +17,13 @@ bag() {  # NAME COMMAND...: make the bag unless it is there
 compact() {  # MASKED NAME: remove the masked filters unless that is done
     [ -e "$RUNS/$2"/step-*/checkpoint.json ] || depth-prune compact "$RUNS/$1" --out "$RUNS/$2"
 }
+sharpen() {  # SIZE START OUT OPTIONS...: train for edges; OUT is the mean of that and START
+    size=$1; start=$RUNS/$2; out=$RUNS/$3; shift 3
+    depth-prune train "$@" --start "$start" --config "$CONFIG/sharpen_$size.yaml" \
+        --out "${out}_edges"
+    [ -e "$out"/step-*/checkpoint.json ] || depth-prune average "$start" "${out}_edges" \
+        --val "$RUNS/bags/0002" --val "$RUNS/bags/0048" --val "$RUNS/bags/unknown" --out "$out"
+}
 raw() { bag "$1" kitti "$KITTI/raw/2011_09_26/2011_09_26_drive_$1_sync" "$RUNS/bags/$1"; }
 
 mkdir -p "$RUNS/bags" "$OUT"
@@ -60,22 +67,29 @@ python "$ROOT/benchmarks/half_precision.py" "$RUNS/dense" "$OUT/dense"
 depth-prune prune "$RUNS/small_sharp" "$@" --budget macs=0.9 --config "$CONFIG/prune_blocks.yaml" \
     --out "$RUNS/blocks_masked"
 compact blocks_masked blocks
-for teacher in teacher small_sharp small_half; do
-    set -- "$@" --teacher "$RUNS/$teacher"
-done
-depth-prune train "$@" --start "$RUNS/blocks" --config "$CONFIG/distil_small.yaml" \
-    --out "$RUNS/small"
-depth-prune train --teacher "$RUNS/small" "$@" --start "$RUNS/small" \
+depth-prune train "$@" --start "$RUNS/blocks" --teacher "$RUNS/teacher" \
+    --teacher "$RUNS/small_sharp" --teacher "$RUNS/small_half" \
+    --config "$CONFIG/distil_small.yaml" --out "$RUNS/small"
+depth-prune train "$@" --start "$RUNS/small" --teacher "$RUNS/small" --teacher "$RUNS/teacher" \
+    --teacher "$RUNS/small_sharp" --teacher "$RUNS/small_half" \
     --config "$CONFIG/distil_tiny.yaml" --out "$RUNS/tiny"
 
+# edges, poles and people, in two rounds
+set -- "$@" --teacher "$RUNS/small" --teacher "$RUNS/tiny"
+sharpen small small small_mean "$@"
+set -- "$@" --teacher "$RUNS/small_mean_edges"
+sharpen tiny tiny tiny_mean "$@"
+sharpen small small_mean small_final "$@"
+sharpen tiny tiny_mean tiny_final "$@"
+
 for name in small tiny; do
-    depth-prune export "$RUNS/$name" "$OUT/depth_$name.onnx"
+    depth-prune export "$RUNS/${name}_final" "$OUT/depth_$name.onnx"
     depth-prune time "$OUT/depth_$name.onnx" --write
-    depth-prune inspect "$RUNS/$name" --picture "$OUT/depth_$name.png"
+    depth-prune inspect "$RUNS/${name}_final" --picture "$OUT/depth_$name.png"
 done
 for name in small tiny; do
     depth-prune quantize "$OUT/depth_$name.onnx" "$OUT/depth_${name}_int8.onnx" \
-        --bags "$RUNS/bags/0005" --bags "$RUNS/bags/object" \
+        --bags "$RUNS/bags/object" --bags "$RUNS/bags/odometry06" --bags "$RUNS/bags/odometry01" \
         --val "$RUNS/bags/0002" --val "$RUNS/bags/0048" --val "$RUNS/bags/unknown"
     depth-prune time "$OUT/depth_${name}_int8.onnx" --write
 done
