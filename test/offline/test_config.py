@@ -127,6 +127,8 @@ def test_hints_alone_teach(tmp_path: Path) -> None:
     path = tmp_path / 'train.yaml'
     path.write_text('losses: {photometric: 0, depth: 0, hints: 0.5}')
     assert read_config(path).losses.needs_hints
+    path.write_text('losses: {depth: 1, jumps: 0.5}')
+    assert read_config(path).losses.needs_hints
 
 
 def test_there_are_configurations() -> None:

@@ -79,7 +79,12 @@ def test_jump_loss_by_hand(transposed: bool) -> None:
     unknown[..., 8:] = math.nan
     sky = hints.clone()
     sky[..., 8:] = 0
+    unseen = hints.clone()
+    unseen[..., :8] = math.nan
+    falling = hints.flip(-1)
     for wanted, guess, loss in (
+        (falling, _constant(0.3, 1, 1, 24, 16), math.log(2)),
+        (unseen, half, 0.0),
         (hints, _constant(0.3, 1, 1, 24, 16), math.log(2)),
         (hints, half, math.log(2) / 2),
         (hints, 3 * hints, 0.0),
