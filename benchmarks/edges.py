@@ -7,7 +7,7 @@ The mean absolute error of log depth: everywhere, within 8 pixels of a jump in d
 on what is narrow and upright. And how much of such a jump is there within 12 pixels along a row:
 the slope of a regression through 0 of the change of log depth that the model says on the change
 that matching found, 1 where edges are as sharp as those, 0 where there are none. A wrong scale
-of the whole frame changes the error but not the slope, which so tells blunt from misplaced.
+of the whole frame changes the error but not the slope.
 Matching is no truth: it errs at edges, too, by a few pixels.
 Kept in benchmarks/results/edges.json, from which ``make results`` writes docs/results.md.
 """
