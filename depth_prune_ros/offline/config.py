@@ -115,6 +115,7 @@ class TrainConfig(Strict):
     baseline_m: float = Field(0.54, gt=0, description='baseline the disparity refers to')
     steps: int = Field(1000, ge=1)
     batch: int = Field(8, ge=1)
+    hold_encoder: bool = Field(False, description='train the decoder alone')
     learning_rate: float = Field(3e-4, gt=0)
     final_rate: float = Field(0.0, ge=0, le=1, description='of learning_rate, at the last step')
     weight_decay: float = Field(1e-2, ge=0)

@@ -69,19 +69,19 @@ class Trainer:
         """
         self.network = network
         ranks.join_norms(network)
+        if config.hold_encoder:
+            network.hold_encoder()
         self.masks = masks
         self._teachers = teachers or Teachers([])
         self._dataset = dataset
         self._config = config
         self._card = dict(card)
         self._weights = Weights(**config.losses.model_dump(exclude={'distillation'}))
-        self._optimiser = torch.optim.AdamW(
-            network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
-        )
+        rate, decay = config.learning_rate, config.weight_decay
+        self._optimiser = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=decay)
         ways = (config.bf16, config.channels_last)
         self._use(fastest(*(None if way == 'auto' else way for way in ways)))
-        # masked filters have no weights to average
-        averaged = config.average > 0 and masks is None
+        averaged = config.average > 0 and masks is None  # masked filters have nothing to average
         self._average = WeightAverage(network, config.average) if averaged else None
         self._guard = LossGuard(config.explosion)
         self.step = 0
@@ -255,7 +255,7 @@ class Trainer:
         return found
 
     def _learned(self) -> Iterator[Tensor]:
-        yield from self.network.parameters()
+        yield from (p for p in self.network.parameters() if p.requires_grad)
         if self.masks is not None:
             yield from self.masks.masks.values()
 

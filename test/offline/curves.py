@@ -85,6 +85,8 @@ def curves(folder: Path, out: Path) -> Curves:
         stages.prune(CONFIG, data, out / 'prune', into('prune'), start=start, budget='macs=0.5')
         stages.train(first, data, out / 'train_first', quiet, start=start)
         stages.prune(first, data, out / 'prune_first', quiet, start=start, budget='none')
+        held = first.model_copy(update={'hold_encoder': True})
+        stages.train(held, data, out / 'held', quiet, start=start)
     finally:
         torch.backends.mkldnn.set_flags(True)
     return found

@@ -50,6 +50,9 @@ def test_two_processes_have_the_losses_of_one(tmp_path: Path) -> None:
         moments = checkpoints.load_training(two / stage)['optimiser']['state']
         step = torch.cat([moments[key]['exp_avg'].flatten() for key in sorted(moments, key=int)])
         assert _apart(step.double() / step.norm(), curves.exact_direction(tmp_path, masks)) < 1e-4
+    start, held = (checkpoints.load(tmp_path / name).weights for name in ('start', 'two/held'))
+    kept = {name for name, tensor in start.items() if torch.equal(held[name], tensor)}
+    assert kept == {name for name in start if not name.startswith('decoder.')}
 
 
 def _assert_same_step(found: Path, wanted: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from collections.abc import Mapping
 from typing import ClassVar
+from typing import Self
 
 from depth_prune_ros.offline.networks.prunable import Layer
 from depth_prune_ros.offline.networks.prunable import Prunable
@@ -25,8 +26,22 @@ class DepthNetwork(Prunable):
     def __init__(self, widths: Mapping[str, int] | None = None) -> None:
         """See :class:`Prunable`."""
         super().__init__(widths)
+        self._held: list[nn.Module] = []
         self.register_buffer('_mean', torch.tensor(self.mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer('_std', torch.tensor(self.std).view(1, 3, 1, 1), persistent=False)
+
+    def hold_encoder(self) -> None:
+        """Keep all but the decoder as it is from now on: weights, and the statistics of norms."""
+        self._held = [part for name, part in self.named_children() if name != 'decoder']
+        for part in self._held:
+            part.requires_grad_(requires_grad=False)
+
+    def train(self, mode: bool = True) -> Self:  # noqa: FBT001, FBT002
+        """See :meth:`torch.nn.Module.train`; what is held stays in evaluation."""
+        super().train(mode)
+        for part in self._held:
+            part.eval()
+        return self
 
     def normalise(self, image: Tensor) -> Tensor:
         """Bring an RGB image [N, 3, H, W] in [0, 1] to what the encoder was trained on."""
