@@ -17,13 +17,6 @@ bag() {  # NAME COMMAND...: make the bag unless it is there
 compact() {  # MASKED NAME: remove the masked filters unless that is done
     [ -e "$RUNS/$2"/step-*/checkpoint.json ] || depth-prune compact "$RUNS/$1" --out "$RUNS/$2"
 }
-sharpen() {  # SIZE START OUT OPTIONS...: train for edges; OUT is the mean of that and START
-    size=$1; start=$RUNS/$2; out=$RUNS/$3; shift 3
-    depth-prune train "$@" --start "$start" --config "$CONFIG/sharpen_$size.yaml" \
-        --out "${out}_edges"
-    [ -e "$out"/step-*/checkpoint.json ] || depth-prune average "$start" "${out}_edges" \
-        --val "$RUNS/bags/0002" --val "$RUNS/bags/0048" --val "$RUNS/bags/unknown" --out "$out"
-}
 raw() { bag "$1" kitti "$KITTI/raw/2011_09_26/2011_09_26_drive_$1_sync" "$RUNS/bags/$1"; }
 
 mkdir -p "$RUNS/bags" "$OUT"
@@ -74,18 +67,17 @@ depth-prune train "$@" --start "$RUNS/small" --teacher "$RUNS/small" --teacher "
     --teacher "$RUNS/small_sharp" --teacher "$RUNS/small_half" \
     --config "$CONFIG/distil_tiny.yaml" --out "$RUNS/tiny"
 
-# edges, poles and people, in two rounds
+# edges, poles and people: by the decoder alone
 set -- "$@" --teacher "$RUNS/small" --teacher "$RUNS/tiny"
-sharpen small small small_mean "$@"
-set -- "$@" --teacher "$RUNS/small_mean_edges"
-sharpen tiny tiny tiny_mean "$@"
-sharpen small small_mean small_final "$@"
-sharpen tiny tiny_mean tiny_final "$@"
+depth-prune train "$@" --start "$RUNS/small" --config "$CONFIG/sharpen_small.yaml" \
+    --out "$RUNS/small_edges"
+depth-prune train "$@" --start "$RUNS/tiny" --teacher "$RUNS/small_edges" \
+    --config "$CONFIG/sharpen_tiny.yaml" --out "$RUNS/tiny_edges"
 
 for name in small tiny; do
-    depth-prune export "$RUNS/${name}_final" "$OUT/depth_$name.onnx"
+    depth-prune export "$RUNS/${name}_edges" "$OUT/depth_$name.onnx"
     depth-prune time "$OUT/depth_$name.onnx" --write
-    depth-prune inspect "$RUNS/${name}_final" --picture "$OUT/depth_$name.png"
+    depth-prune inspect "$RUNS/${name}_edges" --picture "$OUT/depth_$name.png"
 done
 for name in small tiny; do
     depth-prune quantize "$OUT/depth_$name.onnx" "$OUT/depth_${name}_int8.onnx" \
