@@ -2,12 +2,14 @@
 How well a model sees edges, poles and people, which hardly count in the mean over an image.
 
 Run by ``make edges``, with model files or for the shipped networks: the validation drives in
-stereo, each view pair matched as for a training (offline.hints), and two things against that.
+stereo, each view pair matched as for a training (offline.hints), and three things against that.
 The mean absolute error of log depth: everywhere, within 8 pixels of a jump in depth of 35 %, and
 on what is narrow and upright. And how much of such a jump is there within 12 pixels along a row:
 the slope of a regression through 0 of the change of log depth that the model says on the change
 that matching found, 1 where edges are as sharp as those, 0 where there are none. A wrong scale
 of the whole frame changes the error but not the slope.
+Third, what is no jump: the share of pairs 12 pixels apart along a row which matching finds at one
+depth (within 5 %) and the model does not (10 %).
 Matching is no truth: it errs at edges, too, by a few pixels.
 Kept in benchmarks/results/edges.json, from which ``make results`` writes docs/results.md.
 """
@@ -36,6 +38,7 @@ from upright import upright
 
 RESULTS = HERE / 'results' / 'edges.json'
 REACH, JUMP, STEP = 8, 0.3, 12
+LEVEL, FALSE = 0.05, 0.1
 _FARTHEST = np.float32(99)
 Float = NDArray[np.float32]
 Matched = tuple[Frame, Float]
@@ -71,7 +74,12 @@ def _matched(bag: Path) -> Iterator[Matched]:
 def compare(
     engine: DepthEngine, frame: Frame, wanted: Float
 ) -> tuple[dict[str, float], dict[str, tuple[float, float]]]:
-    """Return a frame's mean errors by place, and the two sums of each place's regression."""
+    """
+    Judge one frame.
+
+    :return: its mean errors by place and the share of false jumps; of each place's regression the
+        two sums
+    """
     camera = frame.camera
     assert frame.baseline_m is not None
     found = engine.disparity(frame.left, camera.fx_over_width, camera.fy_over_height)
@@ -89,7 +97,9 @@ def compare(
     places = {'all': known, 'edges': known & (highest - lowest > JUMP), 'upright': narrow}
     errors = {name: float(error[place].mean()) for name, place in places.items()}
     changed, change = np.log(fine[:, STEP:] / fine[:, :-STEP]), log[:, STEP:] - log[:, :-STEP]
-    jump = known[:, STEP:] & known[:, :-STEP] & (np.abs(change) > JUMP)
+    both = known[:, STEP:] & known[:, :-STEP]
+    level, jump = both & (np.abs(change) < LEVEL), both & (np.abs(change) > JUMP)
+    errors['false'] = float((np.abs(changed[level]) > FALSE).mean())
     pairs = {'edges': jump, 'upright': jump & (narrow[:, STEP:] | narrow[:, :-STEP])}
     products = {
         name: (float((changed * change)[pair].sum()), float(np.square(change[pair]).sum()))

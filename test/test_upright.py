@@ -73,15 +73,37 @@ def test_how_much_of_a_jump_a_model_shows(share: float) -> None:
     A scale that is wrong by 1.3 does not change that; the errors are by hand.
     """
     wanted = _scene(slice(20, 80), slice(100, 112))
-    card = SimpleNamespace(baseline_m=1.0)
-    shown = 1.3 * WALL * (wanted / WALL) ** share
-    engine = SimpleNamespace(card=card, disparity=lambda *_: shown)
-    camera = SimpleNamespace(fx_over_width=1.0, fy_over_height=1.0, height=HEIGHT, width=WIDTH)
-    frame = SimpleNamespace(camera=camera, baseline_m=1.0, left=None)
-    errors, sums = edges.compare(cast('Any', engine), cast('Any', frame), wanted)
+    errors, sums = _compared(1.3 * WALL * (wanted / WALL) ** share, wanted)
     for product, square in sums.values():
         assert product / square == pytest.approx(share, abs=1e-4)
     pole, scale = abs(math.log(1.3) - (1 - share) * math.log(2)), math.log(1.3)
     covered = 12 * 60 / (16 * 60)
     assert errors['upright'] == pytest.approx(covered * pole + (1 - covered) * scale, rel=1e-3)
     assert errors['all'] == pytest.approx(scale + (pole - scale) * 720 / wanted.size, rel=1e-3)
+    assert errors['false'] == 0
+
+
+@pytest.mark.parametrize(('factor', 'seen'), [(1.09, False), (1 / 1.12, True), (1.12, True)])
+def test_a_pole_where_there_is_a_wall_is_a_false_jump(factor: float, seen: bool) -> None:
+    """
+    12 pixels to both of its sides, of the pairs that matching knows; from 10 % on.
+
+    A pole that there is, seen as it is, counts neither way.
+    """
+    wanted = _scene(slice(10, 45), slice(250, 262))
+    shown = wanted.copy()
+    shown[20:80, 100:112] *= factor
+    wanted[50:] = np.nan
+    errors, _ = _compared(shown, wanted)
+    share = 24 * 30 / ((WIDTH - edges.STEP) * 50 - 24 * 35)
+    assert errors['false'] == pytest.approx(share if seen else 0)
+
+
+def _compared(
+    shown: Float, wanted: Float
+) -> tuple[dict[str, float], dict[str, tuple[float, float]]]:
+    """Return what edges.compare says of a model that shows this."""
+    engine = SimpleNamespace(card=SimpleNamespace(baseline_m=1.0), disparity=lambda *_: shown)
+    camera = SimpleNamespace(fx_over_width=1.0, fy_over_height=1.0, height=HEIGHT, width=WIDTH)
+    frame = SimpleNamespace(camera=camera, baseline_m=1.0, left=None)
+    return edges.compare(cast('Any', engine), cast('Any', frame), wanted)
