@@ -50,6 +50,7 @@ def _trainer(network: DepthNetwork, steps: int, **changes: object) -> tuple[Trai
         'steps': steps,
         'batch': 2,
         'bf16': False,
+        'channels_last': True,  # auto is chosen by the clock
         'learning_rate': 1e-2,
         'weight_decay': 0.1,
         'hold_encoder': True,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from collections.abc import Mapping
 from typing import ClassVar
-from typing import Self
+from typing import TypeVar
 
 from depth_prune_ros.offline.networks.prunable import Layer
 from depth_prune_ros.offline.networks.prunable import Prunable
@@ -14,6 +14,8 @@ import torch
 from torch import nn
 from torch import Tensor
 from torch.nn import functional
+
+Network = TypeVar('Network', bound='DepthNetwork')
 
 
 class DepthNetwork(Prunable):
@@ -36,7 +38,7 @@ class DepthNetwork(Prunable):
         for part in self._held:
             part.requires_grad_(requires_grad=False)
 
-    def train(self, mode: bool = True) -> Self:  # noqa: FBT001, FBT002
+    def train(self: Network, mode: bool = True) -> Network:  # noqa: FBT001, FBT002
         """See :meth:`torch.nn.Module.train`; what is held stays in evaluation."""
         super().train(mode)
         for part in self._held:
