@@ -43,6 +43,7 @@ test: lint types
 lint: .venv/.dev-installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/vermin --quiet --no-tips --violations --target=3.10- depth_prune_ros launch setup.py
 
 types: .venv/.dev-installed
 	$(BIN)/mypy

