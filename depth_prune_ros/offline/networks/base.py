@@ -15,7 +15,7 @@ from torch import nn
 from torch import Tensor
 from torch.nn import functional
 
-Network = TypeVar('Network', bound='DepthNetwork')
+_Network = TypeVar('_Network', bound='DepthNetwork')
 
 
 class DepthNetwork(Prunable):
@@ -38,7 +38,7 @@ class DepthNetwork(Prunable):
         for part in self._held:
             part.requires_grad_(requires_grad=False)
 
-    def train(self: Network, mode: bool = True) -> Network:  # noqa: FBT001, FBT002
+    def train(self: _Network, mode: bool = True) -> _Network:
         """See :meth:`torch.nn.Module.train`; what is held stays in evaluation."""
         super().train(mode)
         for part in self._held:
