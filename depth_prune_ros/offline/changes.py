@@ -3,9 +3,10 @@ What is changed at random about a sample before a network is shown it.
 
 What changes the geometry (flip, crop) changes views, points and focal length together, so that a
 scene point keeps its metric depth. What changes the picture (gamma, brightness, tint, grey, blur,
-noise) changes only the image that the network is shown: the losses compare the untouched views,
-as Monodepth2 does (Godard et al., ICCV 2019). MonoDepth compared the changed views; but clipped
-highlights hide what the reconstruction is to match, and the smoothness term would see other edges.
+noise, lines on the ground of offline.ground_paint) changes only the image that the network is
+shown: the losses compare the untouched views, as Monodepth2 does (Godard et al., ICCV 2019).
+MonoDepth compared the changed views; but clipped highlights hide what the reconstruction is to
+match, and the smoothness term would see other edges.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ class Change:
     :param light: gamma and a factor for each of red, green, blue; None = as it is
     :param blur: standard deviation of a Gaussian, pixels
     :param noise: standard deviation of a Gaussian, of the image's range; and its seed
+    :param paint: seed of what is drawn on the ground, None = nothing
     """
 
     flip: bool
@@ -45,6 +47,7 @@ class Change:
     grey: bool
     blur: float
     noise: tuple[float, int]
+    paint: int | None
 
 
 @dataclass(frozen=True)
@@ -141,7 +144,9 @@ def draw_change(augment: AugmentConfig, rng: np.random.Generator) -> Change:
         blur = rng.uniform(*_BLUR)
     if augment.noise and rng.random() < augment.noise:
         noise = rng.uniform(0, _NOISE), int(rng.integers(1 << 31))
-    return Change(bool(flip), box, light, bool(grey), blur, noise)
+    painted = augment.paint and rng.random() < augment.paint
+    paint = int(rng.integers(1 << 31)) if painted else None
+    return Change(bool(flip), box, light, bool(grey), blur, noise, paint)
 
 
 def relight(view: Array, change: Change) -> Array:

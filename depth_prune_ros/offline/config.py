@@ -60,11 +60,6 @@ class LossConfig(Strict):
     sky: float = Field(0.0, ge=0, description='far where bright and plain at the top: outdoors')
     distillation: float = Field(1.0, ge=0, description='where a teacher is given')
 
-    @property
-    def needs_hints(self) -> bool:
-        """Whether the two views of a frame are matched."""
-        return any((self.hints, self.edges, self.jumps, self.sky))
-
 
 class AugmentConfig(Strict):
     """Random changes to a training frame, the same for both views."""
@@ -74,6 +69,7 @@ class AugmentConfig(Strict):
     grey: float = Field(0.1, ge=0, le=1, description='probability')
     blur: float = Field(0.2, ge=0, le=1, description='probability of a lens out of focus')
     noise: float = Field(0.2, ge=0, le=1, description='probability of sensor noise')
+    paint: float = Field(0.0, ge=0, le=1, description='probability of lines drawn on the ground')
     crop: float = Field(0.4, gt=0, le=1, description='smallest side of the crop; 1 = none')
     whole: float = Field(0.5, ge=0, le=1, description='probability of the whole height')
     narrow: float = Field(
@@ -142,6 +138,12 @@ class TrainConfig(Strict):
     losses: LossConfig = LossConfig()
     augment: AugmentConfig = AugmentConfig()
     prune: PruneConfig = PruneConfig()
+
+    @property
+    def needs_hints(self) -> bool:
+        """Whether the two views of a frame are matched."""
+        losses = self.losses
+        return any((losses.hints, losses.edges, losses.jumps, losses.sky, self.augment.paint))
 
     @field_validator('network')
     @classmethod

@@ -17,6 +17,7 @@ from depth_prune_ros.offline.changes import relight
 from depth_prune_ros.offline.changes import Seen
 from depth_prune_ros.offline.changes import seen
 from depth_prune_ros.offline.config import AugmentConfig
+from depth_prune_ros.offline.ground_paint import paint
 from depth_prune_ros.offline.losses import Batch
 from depth_prune_ros.offline.samples import Array
 from depth_prune_ros.offline.samples import Sample
@@ -30,12 +31,14 @@ _FLOAT = np.float32
 @dataclass(frozen=True)
 class TrainingBatch(Batch):
     """
-    A batch and what the network is shown of it.
+    A batch and what the network and its teachers are shown of it.
 
-    :param image: [N, 3, H, W] RGB in [0, 1]: left with the changes of light
+    :param image: [N, 3, H, W] RGB in [0, 1]: left with the changes of light and drawn lines
+    :param plain: the same without the lines, for the teachers
     """
 
     image: torch.Tensor
+    plain: torch.Tensor
 
 
 class Dataset:
@@ -100,11 +103,12 @@ class Dataset:
             msg = f'expected a batch in {part[1]} equal parts, found {len(drawn)} samples'
             raise TrainingError(msg)
         items = [self._item(*each) for each in drawn[part[0] :: part[1]]]
-        shown, scenes = [image for image, _ in items], [scene for _, scene in items]
+        shown, plain, scenes = zip(*items, strict=True)
         rights = [scene.left if scene.right is None else scene.right for scene in scenes]
         return TrainingBatch(
             # divided by numpy: torch's threads would take processors from the network
             image=_channels_first(np.stack(shown)),
+            plain=_channels_first(np.stack(plain)),
             left=_channels_first(np.stack([scene.left for scene in scenes]) / _FLOAT(255)),
             right=_channels_first(np.stack(rights) / _FLOAT(255)),
             has_right=torch.tensor([scene.right is not None for scene in scenes]),
@@ -129,10 +133,14 @@ class Dataset:
         chosen = rng.choice(len(self._weights), count, replace=False, p=self._weights)
         return [(int(i), draw_change(self._augment, rng)) for i in chosen]
 
-    def _item(self, index: int, change: Change) -> tuple[Array, Seen]:
-        """Return what the network is shown of a sample, and what it is compared with."""
+    def _item(self, index: int, change: Change) -> tuple[Array, Array, Seen]:
+        """Return what network and teachers are shown of a sample, and what is compared."""
         scene = seen(self._find(index)[1], change, self._size, self._baseline_m)
-        return relight(scene.left, change), scene
+        plain = relight(scene.left, change)
+        if change.paint is None:
+            return plain, plain, scene
+        painted = paint(scene.left, scene.hints, self._baseline_m, change.paint)
+        return relight(painted, change), plain, scene
 
 
 def share_patterns(bags: Iterable[str], shares: Mapping[str, float]) -> dict[str, str]:

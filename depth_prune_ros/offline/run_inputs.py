@@ -100,5 +100,5 @@ def _files(config: TrainConfig) -> Inputs:
 
 def _frames_of(config: TrainConfig) -> tuple[int, int, float, str, bool]:
     """Return what a cache of decoded frames depends on."""
-    hints = config.losses.needs_hints
+    hints = config.needs_hints
     return config.height, config.width, config.baseline_m, config.cache, hints

@@ -22,7 +22,6 @@ from depth_prune_ros.offline.dataset import TrainingBatch
 from depth_prune_ros.offline.guard import LossGuard
 from depth_prune_ros.offline.guard import StopRequest
 from depth_prune_ros.offline.label_losses import distillation
-from depth_prune_ros.offline.losses import Batch
 from depth_prune_ros.offline.losses import depth_loss
 from depth_prune_ros.offline.losses import Weights
 from depth_prune_ros.offline.machine import fastest
@@ -237,7 +236,7 @@ class Trainer:
         with torch.autocast('cpu', torch.bfloat16, enabled=self.speed.bf16):
             predictions = self.network(image)
         terms = depth_loss(predictions, batch, self._weights)
-        total = terms['task'] + self._distil(image, predictions, batch, terms)
+        total = terms['task'] + self._distil(predictions, batch, terms)
         found = {name: float(term.detach()) for name, term in terms.items()}
         found = ranks.mean_of({**found, '': float(total.detach())})
         value = found.pop('')
@@ -268,11 +267,12 @@ class Trainer:
             raise _DivergenceError(msg)
 
     def _distil(
-        self, image: Tensor, predictions: list[Tensor], batch: Batch, terms: dict[str, Tensor]
+        self, predictions: list[Tensor], batch: TrainingBatch, terms: dict[str, Tensor]
     ) -> Tensor:
         weight = self._config.losses.distillation
         if not len(self._teachers) or weight == 0:
-            return image.new_zeros(())
+            return predictions[0].new_zeros(())
+        image = batch.plain.contiguous(memory_format=self.speed.memory_format)
         with torch.autocast('cpu', torch.bfloat16, enabled=self.speed.bf16):
             wanted = self._teachers.disparities(image, self.step)
         terms['distillation'] = weight * distillation(predictions, wanted, batch.hints)

@@ -91,7 +91,7 @@ def samples_of(bag: Path, config: TrainConfig, reading: Reading) -> CachedSample
         config.baseline_m,
         partial(reading, bag_name(bag)),
         Path(config.cache) if config.cache else None,
-        hints=config.losses.needs_hints,
+        hints=config.needs_hints,
     )
 
 

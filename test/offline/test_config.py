@@ -126,9 +126,12 @@ def test_values_arrive(tmp_path: Path) -> None:
 def test_hints_alone_teach(tmp_path: Path) -> None:
     path = tmp_path / 'train.yaml'
     path.write_text('losses: {photometric: 0, depth: 0, hints: 0.5}')
-    assert read_config(path).losses.needs_hints
+    assert read_config(path).needs_hints
     path.write_text('losses: {depth: 1, jumps: 0.5}')
-    assert read_config(path).losses.needs_hints
+    assert read_config(path).needs_hints
+    path.write_text('augment: {paint: 0.5}')
+    assert read_config(path).needs_hints
+    assert not read_config(None).needs_hints
 
 
 def test_there_are_configurations() -> None:
