@@ -69,10 +69,10 @@ depth-prune train "$@" --start "$RUNS/small" --teacher "$RUNS/small" --teacher "
 
 # edges, poles and people: by the decoder alone
 set -- "$@" --teacher "$RUNS/small" --teacher "$RUNS/tiny"
-depth-prune train "$@" --start "$RUNS/small" --config "$CONFIG/sharpen_small.yaml" \
-    --out "$RUNS/small_edges"
-depth-prune train "$@" --start "$RUNS/tiny" --teacher "$RUNS/small_edges" \
-    --config "$CONFIG/sharpen_tiny.yaml" --out "$RUNS/tiny_edges"
+for name in small tiny; do
+    depth-prune train "$@" --start "$RUNS/$name" --config "$CONFIG/sharpen_$name.yaml" \
+        --out "$RUNS/${name}_edges"
+done
 
 for name in small tiny; do
     depth-prune export "$RUNS/${name}_edges" "$OUT/depth_$name.onnx"
@@ -80,7 +80,7 @@ for name in small tiny; do
     depth-prune inspect "$RUNS/${name}_edges" --picture "$OUT/depth_$name.png"
 done
 for name in small tiny; do
-    depth-prune quantize "$OUT/depth_$name.onnx" "$OUT/depth_${name}_int8.onnx" \
+    depth-prune quantize "$OUT/depth_$name.onnx" "$OUT/depth_${name}_int8.onnx" --max-loss 0.03 \
         --bags "$RUNS/bags/object" --bags "$RUNS/bags/odometry06" --bags "$RUNS/bags/odometry01" \
         --val "$RUNS/bags/0002" --val "$RUNS/bags/0048" --val "$RUNS/bags/unknown"
     depth-prune time "$OUT/depth_${name}_int8.onnx" --write
