@@ -69,7 +69,7 @@ class AugmentConfig(Strict):
     grey: float = Field(0.1, ge=0, le=1, description='probability')
     blur: float = Field(0.2, ge=0, le=1, description='probability of a lens out of focus')
     noise: float = Field(0.2, ge=0, le=1, description='probability of sensor noise')
-    paint: float = Field(0.0, ge=0, le=1, description='probability of lines drawn on the ground')
+    paint: float = Field(0.0, ge=0, le=1, description='probability; lines on the ground (stereo)')
     crop: float = Field(0.4, gt=0, le=1, description='smallest side of the crop; 1 = none')
     whole: float = Field(0.5, ge=0, le=1, description='probability of the whole height')
     narrow: float = Field(

@@ -22,12 +22,13 @@ _FLOAT = np.float32
 _BELOW, _PIXELS, _TRIALS = 0.45, 600, 60
 # of the plane's disparity: what lies in it. Of the pixels: how many do, at least
 _WITHIN, _SHARE = 0.12, 0.25
-_ROLL = 0.2  # change of disparity along a row, of that along a column
+_ROLL = 0.2  # change of disparity over a whole row, of that over a whole column
 _SPECK = np.ones((5, 5), np.uint8)
 # metres: width of a line and of a shadow, and from one line to the next
 _WIDE, _DEEP, _APART = (0.05, 0.3), (0.5, 8.0), (0.5, 3.5)
 _ALONG = 0.4  # radians between most of them and the optical axis
-_FOCAL = 0.6  # over the image width; that of a crop is not known here, and only turns them
+# over the image width; that of a crop is not known here: it turns lines, and widens those across
+_FOCAL = 0.6
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ def paint(view: Array, disparity: Array, baseline_m: float, seed: int) -> Array:
     Draw lines and shadows on the ground of a view.
 
     :param view: uint8 [H, W, 3] RGB
-    :param disparity: [H, W] fractions of the image width for the baseline, NaN = none
+    :param disparity: float32 [H, W] fractions of the image width for the baseline, NaN = none
     :return: uint8 [H, W, 3]; the view itself where no ground is found
     """
     rng = np.random.default_rng(seed)
@@ -77,7 +78,8 @@ def _draw(shown: Array, ground: _Ground, rng: np.random.Generator) -> None:
         opaque = rng.uniform(0.2, 0.6) if shadow else rng.uniform(0.3, 0.9)
         ends = [np.clip((half + side * across) / pixel + 0.5, 0, 1) for side in (-1, 1)]
         covered = np.clip(ends[0] + ends[1] - 1, 0, 1) * ground.lies  # share of each pixel
-        shown += (opaque * covered)[..., None] * (colour - shown)
+        there = covered > 0  # a small part of the image
+        shown[there] += opaque * covered[there][:, None] * (colour - shown[there])
         across -= rng.uniform(*_APART)
 
 
@@ -89,12 +91,13 @@ def _ground(disparity: Array, baseline_m: float, rng: np.random.Generator) -> _G
     if plane is None:
         return None
     flat = places @ plane
-    above = flat > 0  # of the horizon nothing is ground
-    flat = np.where(above, flat, 1)
-    lies = (above & (np.abs(disparity - flat) < _WITHIN * flat)).astype(np.uint8)
-    # no specks, and no holes where nothing was matched
-    for way in (cv2.MORPH_OPEN, cv2.MORPH_CLOSE):
+    flat = np.where(flat > 0, flat, 1)  # above the horizon: nearer than anything
+    off = np.abs(disparity - flat) / flat
+    lies = (off < _WITHIN).astype(np.uint8)
+    # no holes where nothing was matched, and no specks; what stands and is thin stays
+    for way in (cv2.MORPH_CLOSE, cv2.MORPH_OPEN):
         lies = cv2.morphologyEx(lies, way, _SPECK)
+    lies[off >= _WITHIN] = 0
     if not lies.any():
         return None
     metres = _FLOAT(baseline_m) / flat  # that the image is wide there
