@@ -126,6 +126,16 @@ def test_nav2_clears_with_points_that_it_does_not_mark() -> None:
     assert float(ranges[0]) > 2 * clearing['raytrace_max_range']
 
 
+def test_nav2_clears_in_the_open_too() -> None:
+    """The sky, at any depth and height, has points, and nav2 takes them."""
+    page = (ROOT / 'docs' / 'nav2.md').read_text()
+    farthest = re.findall(r'(?:points_max_range|max_depth):[= ]*([0-9.]+)', page)
+    assert [float(metres) for metres in farthest] == [1000.0] * 4
+    clearing = _voxel_layer()['depth_clearing']
+    # 30 degrees up, as far as the sky is seen by a network of 0.54 m that says 0.0006 of the width
+    assert clearing['max_obstacle_height'] > 0.54 * 0.58 / 0.0006 * 0.5
+
+
 def test_nav2_wants_two_voxels() -> None:
     # markVoxelInMap marks a cell that has more voxels than the threshold.
     assert _voxel_layer()['mark_threshold'] + 1 == 2
