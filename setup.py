@@ -88,7 +88,7 @@ setup(
         'numpy>=1.23',
         'onnxruntime>=1.16',
         'opencv-python-headless>=4.6',
-        'protobuf>=4.21',
+        'protobuf>=4.25.8',
         'rich>=13',
         'rosbags>=0.11',
         'typer>=0.12',
