@@ -72,12 +72,12 @@ def kitti_to_bag(
     recording = read_layout(source, annotated)
     items = sorted(_items(recording), key=lambda item: item.stamp_ns)
     with BagWriter(bag, storage=storage, images=images) as writer:
-        calibration: Calibration | None = None
+        known: Calibration | None = None
         for done, item in enumerate(items, start=1):
-            now = recording.calibration(item.number)
-            if calibration is None or not _same(now, calibration):
-                calibration = now
+            calibration = recording.calibration(item.number)
+            if known is None or not _same_transforms(calibration, known):
                 writer.tf_static(item.stamp_ns, _transforms(calibration))
+            known = calibration
             _write(writer, item, calibration)
             if progress is not None:
                 progress(done, len(items))
@@ -162,7 +162,7 @@ def _inverse(matrix: Matrix) -> Matrix:
     return np.asarray(np.linalg.inv(matrix), np.float64)
 
 
-def _same(one: Calibration, other: Calibration) -> bool:
+def _same_transforms(one: Calibration, other: Calibration) -> bool:
     if one is other:
         return True
     ours, theirs = _transforms(one), _transforms(other)

@@ -167,9 +167,17 @@ def _odometry_stamps(source: Path) -> Callable[[Mapping[int, Path]], dict[int, i
     path = source / 'times.txt'
     if not path.is_file():
         return _regular
-    lines = path.read_text().split()
-    stamps = {i: EPOCH_NS + round(float(line) * 1e9) for i, line in enumerate(lines)}
+    words = path.read_text().split()
+    stamps = {i: EPOCH_NS + _seconds_as_ns(path, word) for i, word in enumerate(words)}
     return lambda files: _chosen(path, stamps, files)
+
+
+def _seconds_as_ns(path: Path, word: str) -> int:
+    try:
+        return round(float(word) * 1e9)
+    except (ValueError, OverflowError):
+        msg = f'{path}: expected seconds like 1.037e-01, found {word!r}; copy the file again'
+        raise BagError(msg) from None
 
 
 def _object(source: Path) -> Recording:
@@ -180,11 +188,11 @@ def _object(source: Path) -> Recording:
         path = source / 'calib' / f'{number:06d}.txt'
         values = _read_table(path)
         rectify = _rigid(_take(path, values, 'R0_rect', (3, 3)))
-        imu = values.get('Tr_imu_to_velo')
+        imu = 'Tr_imu_to_velo'
         return Calibration(
             projections={i: _take(path, values, f'P{i}', (3, 4)) for i in cameras},
             cam_T_velo=rectify @ _rigid(_take(path, values, 'Tr_velo_to_cam', (3, 4))),
-            velo_T_imu=None if imu is None else _rigid(imu.reshape(3, 4)),
+            velo_T_imu=_rigid(_take(path, values, imu, (3, 4))) if imu in values else None,
         )
 
     lidar = Stream(scans, _regular(scans)) if scans else None
@@ -267,7 +275,15 @@ def _take(path: Path, table: dict[str, Matrix], name: str, shape: tuple[int, ...
         what = 'no such line' if found is None else f'{found.size} numbers'
         msg = f'{path}: expected {name} with {count} numbers, found {what}'
         raise BagError(msg)
-    return found.reshape(shape)
+    matrix = found.reshape(shape)
+    finite = np.isfinite(matrix).all()
+    if not finite or (len(shape) > 1 and np.linalg.matrix_rank(matrix[:, :3]) < 3):
+        msg = (
+            f'{path}: expected {name} of numbers that can be inverted, found {found.tolist()}; '
+            'take the calibration that KITTI ships'
+        )
+        raise BagError(msg)
+    return matrix
 
 
 def _rigid(rotation: Matrix, translation: Matrix | None = None) -> Matrix:

@@ -1,0 +1,72 @@
+"""Calibrations and times of KITTI folders that change, or that no bag can be made of."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from depth_prune_ros.bags.frames import read_frames
+from depth_prune_ros.bags.kitti import kitti_to_bag
+from depth_prune_ros.bags.reading import open_bag
+from depth_prune_ros.core.errors import BagError
+import kitti_folders as folders
+import numpy as np
+from numpy.typing import NDArray
+import pytest
+
+
+def test_each_scene_keeps_its_own_intrinsics_where_the_lidar_does_not_move(
+    tmp_path: Path,
+) -> None:
+    source = folders.object_set(tmp_path / 'training')
+    for number, fx in ((0, 500.0), (1, 250.0), (7, 250.0)):
+        path = source / 'calib' / f'{number:06d}.txt'
+        p = np.array([[fx, 0, 23.4, 0], [0, fx, 9.2, 0], [0, 0, 1, 0]])
+        lines = [line for line in path.read_text().splitlines(keepends=True) if line[:1] != 'P']
+        kept = [line for line in lines if not line.startswith('Tr')]
+        velo = np.column_stack([folders.VELO_TO_CAM, folders.VELO_SHIFT])
+        named = ''.join(folders.line(f'P{i}', p) for i in range(4))
+        path.write_text(named + ''.join(kept) + folders.line('Tr_velo_to_cam', velo))
+    kitti_to_bag(source, tmp_path / 'bag')
+    assert [frame.camera.fx for frame in read_frames(tmp_path / 'bag')] == [500, 250, 250]
+    with open_bag(tmp_path / 'bag') as reader:
+        assert reader.topics['/tf_static'].msgcount == 1
+
+
+@pytest.mark.parametrize('word', ['soon', 'nan', 'inf'])
+def test_a_time_that_is_no_number_is_named(tmp_path: Path, word: str) -> None:
+    source = folders.odometry(tmp_path / '06', times=True)
+    (source / 'times.txt').write_text(f'0.0\n{word}\n0.2\n0.3\n')
+    with pytest.raises(BagError, match=rf"times.txt: expected seconds .*found '{word}'"):
+        kitti_to_bag(source, tmp_path / 'bag')
+
+
+@pytest.mark.parametrize(
+    ('name', 'values'),
+    [
+        ('P2', np.zeros((3, 4))),
+        ('P2', np.full((3, 4), np.nan)),
+        ('R0_rect', np.zeros((3, 3))),
+        ('Tr_velo_to_cam', np.zeros((3, 4))),
+        ('Tr_imu_to_velo', np.zeros((3, 4))),
+    ],
+)
+def test_a_matrix_that_cannot_be_inverted_is_named(
+    tmp_path: Path, name: str, values: NDArray[np.float64]
+) -> None:
+    source = folders.object_set(tmp_path / 'training')
+    path = source / 'calib' / '000001.txt'
+    path.write_text(path.read_text() + folders.line(name, values))
+    with pytest.raises(
+        BagError, match=rf'000001.txt: expected {name} .* inverted, found'
+    ) as caught:
+        kitti_to_bag(source, tmp_path / 'bag')
+    assert '\n' not in str(caught.value)
+    assert not (tmp_path / 'bag').exists()
+
+
+def test_a_matrix_of_too_few_numbers_is_named(tmp_path: Path) -> None:
+    source = folders.object_set(tmp_path / 'training')
+    path = source / 'calib' / '000000.txt'
+    path.write_text(path.read_text() + 'Tr_imu_to_velo: 1 0 0\n')
+    with pytest.raises(BagError, match='expected Tr_imu_to_velo with 12 numbers, found 3 numb'):
+        kitti_to_bag(source, tmp_path / 'bag')
