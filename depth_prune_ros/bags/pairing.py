@@ -27,8 +27,8 @@ class _Companion:
         # Not the highest one: stamps go back where a clock was set or bags were joined.
         self.newest_ns = message.stamp_ns
         self._waiting.append(message)
-        # Where the leader pauses, nobody takes anything.
-        while self._waiting[0].bag_ns < message.bag_ns - 2 * WAIT_NS:
+        # By recording time alone: an older stamp may belong to a leader that is still to come.
+        while abs(self._waiting[0].bag_ns - message.bag_ns) > 2 * WAIT_NS:
             self._waiting.popleft()
 
     def exact(self, stamp_ns: int) -> bool:
@@ -41,8 +41,6 @@ class _Companion:
 
     def take(self, stamp_ns: int, next_ns: int | None) -> Stamped | None:
         """Take the nearest message within tolerance, unless it is nearer to the next frame."""
-        while self._waiting and self._waiting[0].stamp_ns < stamp_ns - self.tolerance_ns:
-            self._waiting.popleft()
         if not self._waiting:
             return None
         best = min(self._waiting, key=lambda message: abs(message.stamp_ns - stamp_ns))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 import weakref
 
@@ -69,6 +70,15 @@ def test_a_gap_in_either_stream_shifts_nothing() -> None:
     assert paired(stream('left', 0, 200), stream('right', 1, 101, 201)) == [(0, 1), (200, 201)]
 
 
+def test_images_in_another_order_than_their_stamps_keep_their_pairs() -> None:
+    left = stream('left', 100, 200, 400, 300, 500)
+    for number, message in enumerate(left):
+        left[number] = replace(message, bag_ns=(number + 1) * 100 * MS)
+    for offset_ms in (0, 10):
+        right = stream('right', *(t + offset_ms for t in (100, 200, 300, 400, 500)))
+        assert paired(left, right) == [(t, t + offset_ms) for t in (100, 200, 400, 300, 500)]
+
+
 def test_beyond_the_tolerance_nothing_goes_together() -> None:
     left = stream('left', 100, 1100)
     right = stream('right', 110, 1111)
@@ -112,6 +122,20 @@ def test_only_a_second_or_two_is_held() -> None:
     # A stream that never comes, though the bag says it has messages.
     lone_left = pair(endless('left'), 'left', {'right': 50 * MS}, {'right': 400})
     assert sum(not others for _, others in lone_left) == 400
+
+
+def test_no_more_is_held_where_the_recorder_s_clock_goes_back() -> None:
+    alive: list[weakref.ref[Stamped]] = []
+
+    def endless() -> Iterator[Stamped]:
+        for i in (*range(1000, 1100), *range(400)):
+            message = Stamped('right', i * 100 * MS, i * 100 * MS, None)
+            alive.append(weakref.ref(message))
+            yield message
+            assert sum(ref() is not None for ref in alive) <= 25
+
+    assert list(pair(endless(), 'left', {'right': 50 * MS}, {'right': 500})) == []
+    assert len(alive) == 500
 
 
 def test_a_slow_camera_does_not_stretch_the_tolerances(tmp_path: Path) -> None:
