@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from depth_prune_ros.bags.messages import cloud_points
@@ -18,6 +19,7 @@ from depth_prune_ros.bags.transforms import TOPIC as TF_STATIC
 from depth_prune_ros.core.camera import Intrinsics
 from depth_prune_ros.core.camera import points_to_depth
 from depth_prune_ros.core.errors import BagError
+from depth_prune_ros.core.errors import ImageError
 from depth_prune_ros.core.images import image_to_depth
 import numpy as np
 from numpy.typing import NDArray
@@ -53,6 +55,7 @@ class MeasuredDepth:
         self._topics = topics
         self._oddities = oddities
         self._any_frame = any_frame
+        self._had_points = False
         wanted = [TF_STATIC] if topics.lidar else []
         self._transforms = StaticTransforms(read_messages(reader.bag, reader, wanted))
 
@@ -61,7 +64,7 @@ class MeasuredDepth:
         Return the depth of an image: a depth image's, else the lidar's.
 
         :param others: topic -> message that belongs to the left image
-        :raises BagError: nothing connects the lidar with the camera
+        :raises BagError: nothing connects the lidar with the camera, or its first cloud is odd
         """
         image = others.get(self._topics.depth or '')
         if image is not None and self._registered(left.message, image.message, camera):
@@ -81,9 +84,19 @@ class MeasuredDepth:
                 f'{TF_STATIC}, or leave the lidar out'
             )
             raise BagError(msg)
-        points = cloud_points(cloud.topic, cloud.message)
+        points = self._points(cloud)
+        if points is None:
+            return Measured()
         depth = points_to_depth(points, cam_T_lidar, camera)
         return Measured(depth, 'lidar', f'lidar {cloud.topic}')
+
+    def _points(self, cloud: Stamped) -> NDArray[np.float32] | None:
+        if self._had_points:
+            return decode(self._reader, cloud, partial(_decodable_points, cloud.topic))
+        # The first cloud that cannot be read: of a layout that none will be read of.
+        points = cloud_points(cloud.topic, cloud.message)
+        self._had_points = points.size > 0
+        return points
 
     def _registered(self, left: Any, depth: Any, camera: Intrinsics) -> bool:
         same_size = (depth.width, depth.height) == (camera.width, camera.height)
@@ -96,3 +109,11 @@ class MeasuredDepth:
             f'those of {camera.width}x{camera.height} in {frames[1]!r} and are left out',
         )
         return False
+
+
+def _decodable_points(topic: str, cloud: Any) -> NDArray[np.float32]:
+    """Return a cloud's points; raises what decode() takes for damage, which names the topic."""
+    try:
+        return cloud_points(topic, cloud)
+    except BagError as error:
+        raise ImageError(str(error).removeprefix(f'{topic}: ')) from None

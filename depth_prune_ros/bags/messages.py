@@ -80,22 +80,12 @@ def cloud_points(topic: str, cloud: Any) -> NDArray[np.float32]:
     Return the points of a PointCloud2 [N, 3], without those that have a NaN.
 
     :param topic: for error messages
-    :raises BagError: a cloud without x, y, z, or with less data than it says
+    :raises BagError: a cloud without x, y, z, with less data than it says, or whose fields are
+        of no known type or do not lie inside its points
     """
-    fields = {f.name: f for f in cloud.fields if f.name in ('x', 'y', 'z')}
-    if len(fields) != 3:
-        names = ', '.join(f.name for f in cloud.fields)
-        msg = f'{topic}: expected a cloud with fields x, y, z, found {names or "none"}'
-        raise BagError(msg)
-    order = '>' if cloud.is_bigendian else '<'
-    dtype = np.dtype(
-        {
-            'names': list(fields),
-            'formats': [order + _DTYPES[f.datatype] for f in fields.values()],
-            'offsets': [f.offset for f in fields.values()],
-            'itemsize': cloud.point_step,
-        }
-    )
+    if not cloud.width or not cloud.height:
+        return np.empty((0, 3), np.float32)
+    dtype = _point_dtype(topic, cloud)
     data = np.frombuffer(cloud.data, np.uint8)
     used = cloud.width * cloud.point_step
     if cloud.row_step < used or data.size < cloud.height * cloud.row_step:
@@ -111,3 +101,36 @@ def cloud_points(topic: str, cloud: Any) -> NDArray[np.float32]:
         xyz[:, at] = points[name]
     finite = np.isfinite(xyz[:, 0]) & np.isfinite(xyz[:, 1]) & np.isfinite(xyz[:, 2])
     return xyz if finite.all() else xyz[finite]
+
+
+def _point_dtype(topic: str, cloud: Any) -> np.dtype[np.void]:
+    """Return where x, y and z lie in a point, as a structured type."""
+    fields = {f.name: f for f in cloud.fields if f.name in ('x', 'y', 'z')}
+    if len(fields) != 3:
+        names = ', '.join(f.name for f in cloud.fields)
+        msg = f'{topic}: expected a cloud with fields x, y, z, found {names or "none"}'
+        raise BagError(msg)
+    order = '>' if cloud.is_bigendian else '<'
+    formats = []
+    for name, field in fields.items():
+        kind = _DTYPES.get(field.datatype)
+        if kind is None:
+            msg = (
+                f'{topic}: expected x, y, z of datatype 1 to 8, found {field.datatype} for {name}'
+            )
+            raise BagError(msg)
+        if field.offset + int(kind[1]) > cloud.point_step:
+            msg = (
+                f'{topic}: expected fields x, y, z inside points of {cloud.point_step} bytes, '
+                f'found {name} at byte {field.offset}'
+            )
+            raise BagError(msg)
+        formats.append(order + kind)
+    return np.dtype(
+        {
+            'names': list(fields),
+            'formats': formats,
+            'offsets': [f.offset for f in fields.values()],
+            'itemsize': cloud.point_step,
+        }
+    )

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from depth_prune_ros.bags.frames import read_frames
+from depth_prune_ros.bags.losses import collect_findings
 from depth_prune_ros.bags.messages import cloud_points
 from depth_prune_ros.bags.messages import intrinsics
 from depth_prune_ros.bags.messages import projection
@@ -64,6 +67,102 @@ def test_a_cloud_that_is_cut_short_says_so() -> None:
     message.data = message.data[:-1]
     with pytest.raises(BagError, match='1 rows of 2 points of 16 bytes, found 34 bytes'):
         cloud_points('/lidar', message)
+
+
+def cut(message: Any) -> None:
+    message.data = message.data[:-5]
+
+
+def no_step(message: Any) -> None:
+    message.point_step = 0
+
+
+def beyond(message: Any) -> None:
+    message.fields[2].offset = 13
+
+
+def no_type(message: Any) -> None:
+    message.fields[1].datatype = 0
+
+
+def no_fields(message: Any) -> None:
+    message.fields = []
+
+
+ODD = {
+    cut: '1 rows of 2 points of 16 bytes, found 30 bytes',
+    no_step: 'fields x, y, z inside points of 0 bytes, found x at byte 0',
+    beyond: 'fields x, y, z inside points of 16 bytes, found z at byte 13',
+    no_type: 'x, y, z of datatype 1 to 8, found 0 for y',
+    no_fields: 'a cloud with fields x, y, z, found none',
+}
+
+
+@pytest.mark.parametrize('spoil', ODD)
+def test_an_odd_cloud_says_what_is_odd(spoil: Callable[[Any], None]) -> None:
+    message = cloud(LAYOUTS['velodyne'], np.ones((2, 3)))
+    spoil(message)
+    with pytest.raises(BagError, match=f'^/lidar: expected {ODD[spoil]}') as caught:
+        cloud_points('/lidar', message)
+    assert '\n' not in str(caught.value)
+
+
+@pytest.mark.parametrize('spoil', [no_step, beyond, no_type, no_fields])
+def test_a_cloud_without_points_is_empty_whatever_its_fields(
+    spoil: Callable[[Any], None],
+) -> None:
+    message = cloud(LAYOUTS['velodyne'], np.ones((0, 3)))
+    spoil(message)
+    points = cloud_points('/lidar', message)
+    assert (points.dtype, points.shape) == (np.float32, (0, 3))
+
+
+def with_lidar() -> RobotBag:
+    """Make three images and clouds of one point, 5, 6 and 7 m away."""
+    bag = RobotBag()
+    bag.tf(START_NS, 'cam', 'lidar', (0, 0, 0), (0, 0, 0, 1))
+    for number in range(3):
+        stamp_ns = START_NS + number * SECOND
+        bag.info('/cam/camera_info', stamp_ns)
+        bag.image('/cam/image_raw', stamp_ns, level=number)
+        point = np.array([[(0.0, 0.0, 5.0 + number)]], [(name, '<f4') for name in 'xyz'])
+        bag.cloud('/lidar', stamp_ns, point)
+    return bag
+
+
+@pytest.mark.parametrize('spoil', ODD)
+def test_an_odd_cloud_after_a_good_one_is_lost_alone(
+    tmp_path: Path, spoil: Callable[[Any], None]
+) -> None:
+    bag = with_lidar()
+    clouds = [message for _, topic, _, message in bag.messages if topic == '/lidar']
+    spoil(clouds[1])
+    path = bag.write(tmp_path / 'bag')
+    with collect_findings() as findings:
+        frames = list(read_frames(path))
+    assert [frame.left[0, 0, 0] for frame in frames] == [0, 1, 2]
+    assert [f.depth is not None and np.nanmax(f.depth) for f in frames] == [5, False, 7]
+    (damage,) = findings.losses[path].damages
+    assert damage.reason.startswith(f'/lidar at {START_NS + SECOND} ns: expected ')
+    with pytest.raises(BagError, match=rf'/lidar at {START_NS + SECOND} ns: expected '):
+        list(read_frames(path, strict=True))
+    spoil(clouds[0])
+    with pytest.raises(BagError, match='^/lidar: expected '):
+        list(read_frames(bag.write(tmp_path / 'first')))
+
+
+def test_an_empty_cloud_is_no_loss_and_no_good_first_one(tmp_path: Path) -> None:
+    bag = with_lidar()
+    clouds = [message for _, topic, _, message in bag.messages if topic == '/lidar']
+    clouds[0].width, clouds[0].data, clouds[0].fields = 0, clouds[0].data[:0], []
+    path = bag.write(tmp_path / 'bag')
+    with collect_findings() as findings:
+        frames = list(read_frames(path))
+    assert not findings.losses
+    assert [f.depth is not None and np.isfinite(f.depth).sum() for f in frames] == [0, 1, 1]
+    no_type(clouds[1])
+    with pytest.raises(BagError, match='^/lidar: expected x, y, z of datatype'):
+        list(read_frames(bag.write(tmp_path / 'bad')))
 
 
 def transforms(tmp_path: Path, bag: RobotBag) -> StaticTransforms:
