@@ -64,11 +64,16 @@ class SqliteFile(Sqlite3Reader):
         stop: int | None = None,
     ) -> Generator[Read, None, None]:
         """Yield connection, time and data in the order of time; broken rows are left out."""
+        # Of the last moment that was read: connection -> how many of its rows were yielded.
+        given = Counter[int]()
         if self._pages is None:
             try:
                 for found in super().messages(connections, start, stop):
                     yield found
-                    start = found[1] + 1
+                    if found[1] != start:
+                        given.clear()
+                        start = found[1]
+                    given[found[0].id] += 1
             except Exception as error:  # noqa: BLE001 - the database's own exceptions
                 self._look_for_rows(words_of(error))
             else:
@@ -77,6 +82,9 @@ class SqliteFile(Sqlite3Reader):
         for stamp_ns, topic, cell in self._found:
             late = stop is not None and stamp_ns >= stop
             if topic in wanted and not late and (start is None or stamp_ns >= start):
+                if stamp_ns == start and given[topic]:
+                    given[topic] -= 1
+                    continue
                 data = self._data(cell)
                 if data is not None:
                     yield wanted[topic], stamp_ns, data
@@ -126,7 +134,8 @@ class SqliteFile(Sqlite3Reader):
                 topics[cell.rowid] = texts
             elif len(texts) >= 3 and texts[1] in _FORMATS:
                 definitions[texts[0]] = MessageDefinition(_FORMATS[texts[1]], texts[2])
-        self._found.sort(key=lambda found: found[:2])
+        # As the database orders them, so that rows of one moment can be counted off.
+        self._found.sort(key=lambda found: (found[0], found[2].rowid))
         gone = max(rowids, default=0) - len(rowids)
         missing = max(pages.expected_size - pages.file_size, 0)
         what = f'{reason}; {len(rowids)} messages found' + (f', {gone} gone' if gone > 0 else '')
