@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass
+from dataclasses import field
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -27,6 +29,7 @@ from depth_prune_ros.bags.topics import COMPRESSED
 from depth_prune_ros.bags.topics import DISPARITY
 from depth_prune_ros.bags.topics import INFO
 from depth_prune_ros.bags.topics import info_of
+from depth_prune_ros.bags.topics import misnamed_topics
 from depth_prune_ros.bags.topics import RAW
 from depth_prune_ros.bags.topics import Topics
 from depth_prune_ros.bags.transforms import StaticTransforms
@@ -58,6 +61,7 @@ class BagInfo:
     :param trouble: why nothing could be chosen
     :param others: how many topics are of no use here
     :param baseline_m: of the chosen pair, if it is one
+    :param misnamed: field of Topics -> why the topic that was named for it is left out
     """
 
     bag: Path
@@ -73,6 +77,7 @@ class BagInfo:
     trouble: str = ''
     baseline_m: float | None = None
     check: Check | None = None
+    misnamed: Mapping[str, str] = field(default_factory=dict)
 
     def camera(self, topic: str | None) -> Camera | None:
         """Find a camera by its topic."""
@@ -120,12 +125,13 @@ def _look(bag: Path, reader: BagReader) -> BagInfo:
         topics=topics,
         trouble=trouble,
         baseline_m=_baseline_m(cameras, topics),
+        misnamed=misnamed_topics(types),
     )
 
 
 def _choice(bag: Path, types: dict[str, str]) -> tuple[Topics | None, str]:
     try:
-        return choose_topics(bag, types), ''
+        return choose_topics(bag, types, fitting=True), ''
     except BagError as error:
         return None, str(error).removeprefix(f'{bag}: ')
 
@@ -154,11 +160,12 @@ def _calibrated(camera: Camera, info: Any | None) -> Camera:
         known = intrinsics(info, *camera.size)
     except CameraError:
         return camera
+    p = projection(info)
     return replace(
         camera,
         intrinsics=known,
         distortion=f'{info.distortion_model}, up to {largest:.2g}' if largest else '',
-        tx=float(projection(info)[0, 3]),
+        tx=float(p[0, 3] * known.fx / p[0, 0]),
     )
 
 

@@ -83,6 +83,7 @@ def _stream(stream: Stream) -> str:
 
 
 def _choice(info: BagInfo) -> Iterator[str]:
+    yield from (f'left out: {reason}' for reason in dict.fromkeys(info.misnamed.values()))
     if info.topics is None:
         yield f'nothing chosen: {info.trouble}'
         return
@@ -147,8 +148,9 @@ def _truth(info: BagInfo) -> bool:
     topics = info.topics
     depths = [info.camera(topics.depth)] if topics else _depths(info, left)
     clouds = [info.cloud(topics.lidar)] if topics else []
+    any_frame = depth_is_named() and 'depth' not in info.misnamed
     registered = any(
-        d is not None and d.size == left.size and (d.frame_id == left.frame_id or depth_is_named())
+        d is not None and d.size == left.size and (d.frame_id == left.frame_id or any_frame)
         for d in depths
     )
     return registered or any(c is not None and c.chain is not None for c in clouds)
@@ -176,8 +178,10 @@ def _pair(info: BagInfo) -> bool:
 
 def _options(info: BagInfo) -> tuple[list[str], list[str]]:
     """Return options that make the bag work, and what to know about them."""
-    named = named_topics().items()
-    options = [part for k, v in named for part in (f'--{k.replace("_", "-")}', v or 'none')]
+    named = {k: v for k, v in named_topics().items() if k not in info.misnamed}
+    options = [
+        part for k, v in named.items() for part in (f'--{k.replace("_", "-")}', v or 'none')
+    ]
     hints: list[str] = []
     left = _left(info)
     if info.topics is None and left is not None:

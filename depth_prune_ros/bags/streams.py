@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from depth_prune_ros.bags.topics import names_depth
 from depth_prune_ros.bags.topics import predicts
 from depth_prune_ros.core.camera import Intrinsics
 
@@ -35,7 +36,7 @@ class Camera(Stream):
     :param info_topic: its camera_info, if there is one
     :param intrinsics: None without camera_info or calibration
     :param distortion: model and largest coefficient, '' where all are 0 or nothing is known
-    :param tx: P[0, 3], pixels times metres
+    :param tx: P[0, 3], pixels of its images times metres
     """
 
     size: tuple[int, int]
@@ -48,7 +49,7 @@ class Camera(Stream):
     @property
     def is_depth(self) -> bool:
         """Tell whether its images are depth."""
-        return self.encoding in _DEPTH_ENCODINGS or 'depth' in self.topic.lower()
+        return self.encoding in _DEPTH_ENCODINGS or names_depth(self.topic)
 
     @property
     def measures_depth(self) -> bool:

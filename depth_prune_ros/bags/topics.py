@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import replace
 from pathlib import Path
+import re
 from typing import Any
 
 from depth_prune_ros.bags.reading import open_bag
@@ -23,8 +24,18 @@ DISPARITY = 'stereo_msgs/msg/DisparityImage'
 _KITTI = ('/kitti/camera_color_left/', '/kitti/camera_gray_left/')
 _LIDARS = ('/kitti/velo/pointcloud', '/kitti/velodyne_points')
 _LIDAR_WORDS = ('velo', 'lidar', 'ouster', 'livox', 'points_raw')
-_NOT_PICTURES = ('depth', 'disparity', 'mask', 'semantic', 'thermal', 'theora')
+_NOT_PICTURES = ('disparity', 'mask', 'semantic', 'thermal', 'theora')
 _COLOUR_WORDS = ('color', 'colour', 'rgb')
+# Parts of a name that say camera also below one that says depth; colorized depth stays depth.
+_CAMERA = re.compile(r'colou?r(?!ed|i)|rgb|left|right|infra|(^|_)ir\d?(_|$)')
+_TYPES = {
+    'left': (RAW, COMPRESSED),
+    'left_info': (INFO,),
+    'right': (RAW, COMPRESSED),
+    'right_info': (INFO,),
+    'lidar': (CLOUD,),
+    'depth': (RAW,),
+}
 # What this package's node publishes lies below its name.
 _OURS = 'depth_node'
 
@@ -80,8 +91,9 @@ def find_topics(bag: Path) -> Topics:
 
     Order of preference: kitti2bag's colour cameras, its grey ones, a topic with "left" in its
     name, the pair infra1/infra2 when there is no colour camera, a topic with "color" or "rgb" in
-    its name, the only image topic. Raw images go before compressed ones. A camera_info is looked
-    for beside its image, from the innermost namespace outwards.
+    its name, the only image topic. Raw images go before compressed ones, and names without
+    "depth" before cameras below such a name. A camera_info is looked for beside its image, from
+    the innermost namespace outwards.
 
     :raises BagError: no image topic, several without a way to choose, or a right camera alone
     """
@@ -90,32 +102,61 @@ def find_topics(bag: Path) -> Topics:
     return choose_topics(bag, types)
 
 
-def choose_topics(bag: Path, types: Mapping[str, str], judged: Collection[str] = ()) -> Topics:
+def choose_topics(
+    bag: Path, types: Mapping[str, str], judged: Collection[str] = (), *, fitting: bool = False
+) -> Topics:
     """
     Choose among topics; find_topics for a bag that is open already.
 
     :param bag: for error messages
     :param types: topic -> message type
     :param judged: topics of predicted depth, which are not found as measured depth
-    :raises BagError: as find_topics; a topic of name_topics that is not there
+    :param fitting: do without those topics of name_topics that misnamed_topics tells
+    :raises BagError: as find_topics; a topic of name_topics that is not there, or of another type
     """
-    missing = [topic for topic in _named.values() if topic and topic not in types]
-    if missing:
-        msg = f'{bag}: expected topic {", ".join(missing)}, found {list_topics(types)}'
-        raise BagError(msg)
-    left = _named.get('left') or _left(bag, types)
-    right = _named.get('right', _right_of(left, types))
-    right_info = _named.get('right_info', info_of(right, types) if right else None)
+    wrong = misnamed_topics(types)
+    if wrong and not fitting:
+        raise BagError(f'{bag}: {"; ".join(dict.fromkeys(wrong.values()))}')
+    wanted = {name: topic for name, topic in _named.items() if name not in wrong}
+    depth = wanted.get('depth')
+    left = wanted.get('left') or _left(bag, {t: k for t, k in types.items() if t != depth})
+    right = wanted.get('right', _right_of(left, types))
+    right_info = wanted.get('right_info', info_of(right, types) if right else None)
     found = Topics(
         left=left,
         left_info=info_of(left, types),
-        right=right if right_info or 'right' in _named else None,
+        right=right if right_info or 'right' in wanted else None,
         right_info=right_info,
         lidar=_lidar(types),
         depth=_depth_of(left, types, judged),
     )
-    named: dict[str, Any] = {name: topic for name, topic in _named.items() if name != 'left'}
+    named: dict[str, Any] = {name: topic for name, topic in wanted.items() if name != 'left'}
     return replace(found, **named)
+
+
+def misnamed_topics(types: Mapping[str, str]) -> dict[str, str]:
+    """
+    Find the topics of name_topics that a bag does not have, or has with another type.
+
+    :param types: topic -> message type
+    :return: field of Topics -> what was expected and found
+    """
+    named = {name: topic for name, topic in _named.items() if topic}
+    missing = {name: topic for name, topic in named.items() if topic not in types}
+    gone = f'expected topic {", ".join(missing.values())}, found {list_topics(types)}'
+    wrong = dict.fromkeys(missing, gone)
+    for name, topic in named.items():
+        if name not in missing and types[topic] not in _TYPES[name]:
+            wrong[name] = (
+                f'{topic}: expected {" or ".join(_TYPES[name])} for --{name.replace("_", "-")}, '
+                f'found {types[topic]}; name another one, see bag info'
+            )
+    if named.get('left') == named.get('depth', '') and not wrong:
+        both = (
+            f'expected another topic for --depth than for --left, found {named["left"]} for both'
+        )
+        wrong['depth'] = f'{both}; name the depth image, or none'
+    return wrong
 
 
 def list_topics(types: Mapping[str, str]) -> str:
@@ -127,9 +168,13 @@ def _images(types: Mapping[str, str]) -> list[str]:
     """Return the image topics, raw ones first, without those that are no pictures."""
     found = [
         topic
+        for below_depth in (False, True)
         for kind in (RAW, COMPRESSED)
         for topic in sorted(types)
-        if types[topic] == kind and not _has(topic, _NOT_PICTURES)
+        if types[topic] == kind
+        and _has(topic, ('depth',)) == below_depth
+        and not names_depth(topic)
+        and not _has(topic, _NOT_PICTURES)
     ]
     return [t for t in found if types[t] == RAW or t.removesuffix('/compressed') not in types]
 
@@ -137,7 +182,10 @@ def _images(types: Mapping[str, str]) -> list[str]:
 def _left(bag: Path, types: Mapping[str, str]) -> str:
     images = _images(types)
     if not images:
-        msg = f'{bag}: expected an image topic, found {list_topics(types)}'
+        msg = (
+            f'{bag}: expected an image topic, found {list_topics(types)}; record one, or name it '
+            'with --left'
+        )
         raise BagError(msg)
     known = [topic for start in _KITTI for topic in images if topic.startswith(start)]
     if known:
@@ -203,19 +251,36 @@ def predicts(topic: str, info: str | None) -> bool:
     return any(_OURS in name.split('/') for name in (topic, info or ''))
 
 
+def names_depth(topic: str) -> bool:
+    """
+    Tell whether the name of an image topic says depth.
+
+    The last part that says depth or camera decides: /depth_cam/color/image is a camera,
+    /color/depth/image and /aligned_depth_to_color/image are depth.
+    """
+    for part in reversed(topic.lower().split('/')):
+        what = part.partition('_to_')[0]
+        if 'depth' in what:
+            return True
+        if _CAMERA.search(what):
+            return False
+    return False
+
+
 def _depth_of(left: str, types: Mapping[str, str], judged: Collection[str]) -> str | None:
     found = [
         topic
         for topic, kind in types.items()
         if kind == RAW
-        and 'depth' in topic.lower()
+        and names_depth(topic)
+        and topic not in (left, left.removesuffix('/compressed'))
         and topic not in judged
         and not predicts(topic, info_of(topic, types))
     ]
-    beside = left.removesuffix('/compressed').rpartition('/')[0] + '/depth'
+    beside = left.removesuffix('/compressed').rpartition('/')[0].lower() + '/depth'
     for want in (beside, 'aligned_depth', 'depth_registered', 'image_rect', 'depth'):
         for topic in found:
-            if want in topic:
+            if want in topic.lower():
                 return topic
     return None
 

@@ -142,3 +142,95 @@ def test_depth_that_is_judged_is_found_only_by_its_name() -> None:
     assert choose_topics(BAG, types, ['/a/depth']).depth == '/b/depth'
     name_topics(depth='/a/depth')
     assert choose_topics(BAG, types, ['/a/depth']).depth == '/a/depth'
+
+
+@pytest.mark.parametrize('camera', ['color', 'rgb', 'left', 'infra1'])
+@pytest.mark.parametrize('place', ['/depth_cam', '/robot/depth/camera', '/depthai'])
+def test_a_camera_below_a_name_with_depth_is_a_camera(place: str, camera: str) -> None:
+    image, depth = f'{place}/{camera}/image_raw', f'{place}/depth/image_raw'
+    info = f'{place}/{camera}/camera_info'
+    wanted = Topics(left=image, left_info=info, depth=depth)
+    assert choose_topics(BAG, {image: RAW, info: INFO, depth: RAW}) == wanted
+    packed = f'{image}/compressed'
+    types = {packed: COMPRESSED, f'{image}/compressedDepth': COMPRESSED, info: INFO, depth: RAW}
+    assert choose_topics(BAG, types) == Topics(left=packed, left_info=info, depth=depth)
+    name_topics(left=image)
+    assert choose_topics(BAG, {image: RAW, info: INFO, depth: RAW}) == wanted
+
+
+def test_a_camera_elsewhere_goes_before_one_below_a_name_with_depth() -> None:
+    types = {'/depth/left/image': RAW, '/front/left/image': RAW}
+    assert choose_topics(BAG, types).left == '/front/left/image'
+
+
+@pytest.mark.parametrize(
+    ('image', 'depth'),
+    [
+        ('/zed/zed_node/rgb/image_rect_color', '/zed/zed_node/depth/depth_registered'),
+        ('/rgb/image_raw', '/depth_to_rgb/image_raw'),
+        ('/rgb_to_depth/image_raw', '/depth/image_raw'),
+        ('/kinect2/hd/image_color_rect', '/kinect2/hd/image_depth_rect'),
+        ('/rgbd_camera/image', '/rgbd_camera/depth_image'),
+        ('/camera/rgb/image_color', '/camera/depth_registered/image_raw'),
+        ('/front_left/image', '/front_left/Depth/image'),
+        ('/front/rgb', '/front/left_depth/image'),
+        ('/front/rgb', '/front/depth/colorized/image'),
+    ],
+)
+def test_the_last_part_that_says_something_tells_depth(image: str, depth: str) -> None:
+    found = choose_topics(BAG, {depth: RAW, image: RAW})
+    assert (found.left, found.depth) == (image, depth)
+
+
+def test_what_is_left_is_never_the_depth_too() -> None:
+    types = {'/depth_cam/image_raw': RAW, '/depth_cam/depth/image_raw': RAW}
+    with pytest.raises(
+        BagError, match=r'expected an image topic, .*; record one, or name it with --left$'
+    ):
+        choose_topics(BAG, types)
+    name_topics(left='/depth_cam/image_raw')
+    assert choose_topics(BAG, types).depth == '/depth_cam/depth/image_raw'
+    assert choose_topics(BAG, {'/depth_cam/image_raw': RAW}).depth is None
+    name_topics(left='/depth_cam/image_raw/compressed')
+    types = {'/depth_cam/image_raw': RAW, '/depth_cam/image_raw/compressed': COMPRESSED}
+    assert choose_topics(BAG, types).depth is None
+    name_topics(depth='/a/color')
+    found = choose_topics(BAG, {'/a/color': RAW, '/b/color': RAW})
+    assert (found.left, found.depth) == ('/b/color', '/a/color')
+    name_topics(left='/a/color', depth='/a/color')
+    with pytest.raises(BagError, match=r'expected another topic for --depth than for --left, fou'):
+        choose_topics(BAG, {'/a/color': RAW})
+
+
+@pytest.mark.parametrize(
+    ('field', 'topic', 'wanted'),
+    [
+        ('left', '/cam/camera_info', f'{RAW} or {COMPRESSED}'),
+        ('right', '/velo', f'{RAW} or {COMPRESSED}'),
+        ('left_info', '/cam/image/compressed', INFO),
+        ('right_info', '/cam/image', INFO),
+        ('lidar', '/scan', CLOUD),
+        ('depth', '/cam/depth/compressedDepth', RAW),
+    ],
+)
+def test_a_named_topic_of_another_type_is_refused(field: str, topic: str, wanted: str) -> None:
+    types = {'/cam/image': RAW, '/cam/image/compressed': COMPRESSED, '/cam/camera_info': INFO}
+    types |= {'/cam/depth': RAW, '/cam/depth/compressedDepth': COMPRESSED, '/velo': CLOUD}
+    types |= {'/scan': 'sensor_msgs/msg/LaserScan'}
+    unnamed = choose_topics(BAG, types)
+    name_topics(**{field: topic})
+    with pytest.raises(BagError) as caught:
+        choose_topics(BAG, types)
+    option = field.replace('_', '-')
+    text = f'{BAG}: {topic}: expected {wanted} for --{option}, found {types[topic]}'
+    assert str(caught.value) == f'{text}; name another one, see bag info'
+    assert choose_topics(BAG, types, fitting=True) == unnamed
+
+
+def test_all_that_is_named_wrongly_is_said_at_once() -> None:
+    name_topics(lidar='/scan', depth='/gone')
+    types = {'/cam/image': RAW, '/scan': 'sensor_msgs/msg/LaserScan'}
+    with pytest.raises(
+        BagError, match=r'^some.bag: expected topic /gone, found /cam/image .*; /sc'
+    ):
+        choose_topics(BAG, types)
