@@ -33,8 +33,8 @@ LOG_PERIOD_S = 5.0
 SAME_ASPECT = 0.02
 # How much wider or narrower than the network's an image may be before stretching it is warned of.
 STRETCHABLE = 1.3
-# Ages, in periods of the camera, at which an image that waited is left for the next one; an older
-# one was stamped by another clock, or came slowly.
+# Times in the box, in periods of the camera, after which the next image is due, and after which it
+# does not come any more.
 NEXT_DUE = (0.9, 3.0)
 
 
@@ -137,9 +137,10 @@ class Processor:
             return
         image = read_image(arrival.message)
         known = self.camera
-        image, camera = self._rectified(image, self._camera_of(image, known), settings)
+        raw = self._camera_of(image, known)
+        image, camera = self._rectified(image, raw, settings)
         self._check_fit(camera, settings)
-        frame = DepthFrame(image, camera, self._engine, settings)
+        frame = DepthFrame(image, camera, self._engine, settings, raw)
         self._tell_size(camera, frame)
         self._outputs.publish(frame, arrival.message.header, settings, known is not None)
         total_s = time.perf_counter() - arrival.at_s
@@ -149,11 +150,14 @@ class Processor:
         """
         Tell how long to wait for the image after one that waited.
 
-        One as old as the camera's period is not the newest: the next is on its way.
+        The next is due one period after it came, whatever the age of its stamp: images of a slow
+        transport are old, but none the newer for waiting.
+
+        :return: seconds at most; the next ends the wait
         """
-        age_s, period_s = self._age_s(arrival.stamp_ns), arrival.period_s
+        waited_s, period_s = time.perf_counter() - arrival.at_s, arrival.period_s
         due, gone = NEXT_DUE
-        waits = age_s is not None and due * period_s <= age_s < gone * period_s
+        waits = due * period_s <= waited_s < gone * period_s
         return period_s if waits else 0.0
 
     def _age_s(self, stamp_ns: int) -> float | None:

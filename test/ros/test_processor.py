@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
+import threading
 from types import SimpleNamespace
 from typing import Any
 
 from depth_prune_ros.core.engine import DepthEngine
 from depth_prune_ros.ros.calibration import calibration_of
+from depth_prune_ros.ros.context import wait_until
 from depth_prune_ros.ros.diagnostics import Statistics
 from depth_prune_ros.ros.diagnostics import Timing
 from depth_prune_ros.ros.parameters import DepthParameters
@@ -44,26 +45,33 @@ def test_a_higher_rate_counts_at_once(rate_hz: float, images: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ('age_s', 'period_s', 'wanted_s'),
+    ('waited_s', 'period_s', 'wanted_s'),
     [
-        *((0.5, 0.4, 0.4), (0.5, 0.6, 0.0), (-0.5, 0.4, 0.0)),
-        *(
-            (0.5, 0.0, 0.0),
-            (0.5, -3.0, 0.0),
-            (0.5, 0.1, 0.0),
-        ),  # a camera that stamps all alike, a bag's next loop
+        # the next is due, or late
+        *((0.95, 1.0, 1.0), (0.5, 0.5, 0.5), (0.5, 0.25, 0.25)),
+        # it is not due yet, however old the stamp is
+        *((0.001, 1.0, 0.0), (0.001, 0.03125, 0.0), (0.875, 1.0, 0.0)),
+        # it does not come any more
+        *((0.75, 0.25, 0.0), (9.0, 1.0, 0.0)),
+        # a camera that stamps all alike, a bag's next loop
+        *((0.5, 0.0, 0.0), (0.5, -3.0, 0.0)),
     ],
 )
-def test_an_image_older_than_the_period_waits_for_the_next(
-    age_s: float, period_s: float, wanted_s: float
+@pytest.mark.parametrize('periods_old', [0.0, 1.0, 2.5, -1.0])
+def test_an_image_that_lay_in_the_box_for_a_period_waits_for_the_next(
+    waited_s: float,
+    period_s: float,
+    wanted_s: float,
+    periods_old: float,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    clock = Clock()
-    stamp = clock.now() - Duration(seconds=age_s)
+    now: Any = SimpleNamespace(perf_counter=lambda: 1000.0)
+    monkeypatch.setattr('depth_prune_ros.ros.processor.time', now)
     processor: Any = Processor.__new__(Processor)
-    processor._clock = clock
-    arrival = Arrival(Image(), 0.0, stamp.nanoseconds, period_s)
+    processor._clock = Clock()
+    stamp = processor._clock.now() - Duration(seconds=periods_old * period_s)
+    arrival = Arrival(Image(), 1000.0 - waited_s, stamp.nanoseconds, period_s)
     assert processor._patience_s(arrival) == wanted_s
-    assert processor._patience_s(replace(arrival, stamp_ns=0)) == 0
 
 
 def test_what_is_rectified_already_goes_on_as_it_is() -> None:
@@ -91,3 +99,27 @@ def test_what_is_timed_of_an_image(tiny_model: Path, monkeypatch: pytest.MonkeyP
     assert list(statistics._timings) == [
         Timing(age_s=0.5, waited_s=0.25, inference_s=0.5, total_s=1.5)
     ]
+
+
+def test_an_unknown_distortion_is_told_of_and_the_next_camera_is_served(tiny_model: Path) -> None:
+    done = threading.Event()
+    outputs: Any = SimpleNamespace(wanted=['depth'], publish=lambda *_: done.set())
+    statistics = Statistics()
+    log = get_logger('distorted')
+    processor = Processor(DepthEngine.load(tiny_model), outputs, statistics, Clock(), log)
+    processor.settings = DepthParameters(rectify=True)
+    info, message = camera_info(64, 32, 50.0), image_message(noise(64, 32))
+    info.distortion_model = 'fisheye'
+    processor.take_camera_info(info)
+    processor.take_image(message)
+    assert wait_until(lambda: bool(statistics.last_error), 60.0)
+    assert statistics.last_error.startswith('image dropped: expected distortion_model plumb_bob')
+    assert "found 'fisheye'" in statistics.last_error
+    status = statistics.status(1.0, lambda _: False)
+    assert (status.level, "found 'fisheye'" in status.message) == (status.WARN, True)
+    assert not done.is_set()
+    info.distortion_model = 'plumb_bob'
+    processor.take_camera_info(info)
+    processor.take_image(message)
+    assert done.wait(60.0)
+    processor.stop()
