@@ -22,6 +22,8 @@ Bytes = NDArray[np.uint8]
 
 NO_ROTATION = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 FISHEYE = 'equidistant'
+# Without a name it is OpenCV's model, which is plumb_bob and, with more numbers, the rational one.
+_MODELS = ('', 'plumb_bob', 'rational_polynomial', FISHEYE)
 _LENGTHS = (4, 5, 8, 12, 14)  # of a distortion that OpenCV takes
 # Of K to P and of R to none: what rounding leaves, a hundredth of a pixel in a thousand.
 _SAME = 1e-5
@@ -142,17 +144,35 @@ def rectify(image: Bytes, camera: Calibration) -> Bytes:
     """
     Bring an image from the raw to the rectified camera.
 
-    :param image: uint8 [H, W, 3], raw
+    :param image: uint8 [H, W] or [H, W, 3], raw
     :param camera: of that very size
-    :return: uint8 [H, W, 3]; black where the raw image has nothing
-    :raises CameraError: a distortion of other numbers than its model has
+    :return: uint8, of its shape; black where the raw image has nothing
+    :raises CameraError: a distortion of an unknown model, or of other numbers than its model has
     """
     length, fisheye = len(camera.d), camera.distortion_model == FISHEYE
+    if any(camera.d) and camera.distortion_model not in _MODELS:
+        msg = (
+            f'expected distortion_model {", ".join(_MODELS[1:-1])} or {FISHEYE}, '
+            f'found {camera.distortion_model!r}; call it {FISHEYE} if its four numbers are '
+            "OpenCV's fisheye model, else subscribe to image_rect and unset rectify"
+        )
+        raise CameraError(msg)
     if length and (length < _LENGTHS[0] if fisheye else length not in _LENGTHS):
         msg = f'expected a distortion of {_LENGTHS[0]} numbers or more, found {length}'
         raise CameraError(msg)
     columns, rows = _rectifying_maps(camera)
     return np.asarray(cv2.remap(image, columns, rows, cv2.INTER_LINEAR), np.uint8)
+
+
+@lru_cache(maxsize=2)
+def rectified_mask(camera: Calibration) -> Bytes:
+    """
+    Say how much of each rectified pixel the raw image holds.
+
+    :param camera: the raw image's
+    :return: uint8 [H, W]: 255 = all of it, 0 = nothing
+    """
+    return rectify(np.full((camera.height, camera.width), 255, np.uint8), camera)
 
 
 @lru_cache(maxsize=2)

@@ -14,6 +14,7 @@ from depth_prune_ros.core.engine import DepthEngine
 from depth_prune_ros.core.fit import matching_size
 from depth_prune_ros.core.images import resize_image
 from depth_prune_ros.ros.calibration import Calibration
+from depth_prune_ros.ros.calibration import rectified_mask
 from depth_prune_ros.ros.messages import limit_depth
 from depth_prune_ros.ros.parameters import DepthParameters
 import numpy as np
@@ -21,6 +22,8 @@ from numpy.typing import NDArray
 
 Float = NDArray[np.float32]
 Bytes = NDArray[np.uint8]
+# Of the 255 of a pixel that the raw image holds all of.
+HALF_SEEN = 128
 
 
 @dataclass(frozen=True)
@@ -70,17 +73,38 @@ def network_size(camera: Calibration, engine: DepthEngine, fit: str) -> tuple[in
     return engine.card.input_width, engine.card.input_height
 
 
+@lru_cache(maxsize=4)
+def unseen(raw: Calibration, part: Window, width: int, height: int) -> NDArray[np.bool_] | None:
+    """
+    Find where rectifying left an image black, as the camera saw nothing there.
+
+    :param raw: camera of the image before it was rectified
+    :param part: of the rectified image
+    :param width: what that part is resized to, pixels
+    :param height: what that part is resized to, pixels
+    :return: bool [height, width]; None where the camera saw all of it
+    """
+    blank = resize_image(rectified_mask(raw)[part.slices], width, height) < HALF_SEEN
+    return blank if blank.any() else None
+
+
 class DepthFrame:
     """The depth of one image, and what goes with it; nothing is computed in vain."""
 
     def __init__(
-        self, image: Bytes, camera: Calibration, engine: DepthEngine, settings: DepthParameters
+        self,
+        image: Bytes,
+        camera: Calibration,
+        engine: DepthEngine,
+        settings: DepthParameters,
+        raw: Calibration,
     ) -> None:
         """
         Take an image; :attr:`size` is the width and height at which the network sees it.
 
         :param image: uint8 [H, W, 3] RGB, rectified
         :param camera: the image's
+        :param raw: the camera before rectifying; the very `camera` where nothing was rectified
         """
         self.size = network_size(camera, engine, settings.fit)
         self.placement = place(camera, self.size, settings.fit, settings.output_size)
@@ -88,10 +112,11 @@ class DepthFrame:
         self._image = image
         self._engine = engine
         self._settings = settings
+        self._raw = None if raw is camera else raw
 
     @cached_property
     def depth(self) -> Float:
-        """Metres [H, W] of the published image; NaN = none, also outside of what was seen."""
+        """Metres [H, W] of the published image; NaN = none, also where nothing was seen."""
         start = time.perf_counter()
         disparity = self._engine.run(self._fitted)
         self.inference_s = time.perf_counter() - start
@@ -100,6 +125,10 @@ class DepthFrame:
         disparity = resize_image(disparity, placed.inner.width, placed.inner.height)
         depth = depth_from_disparity(disparity, self._engine.card.baseline_m, placed.fx_over_width)
         depth = limit_depth(depth, settings.min_depth, settings.max_depth)
+        if self._raw is not None:
+            blank = unseen(self._raw, placed.part, placed.inner.width, placed.inner.height)
+            if blank is not None:
+                depth[blank] = np.nan
         shape = (placed.published.height, placed.published.width)
         if depth.shape == shape:
             return depth

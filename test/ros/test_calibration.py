@@ -66,6 +66,28 @@ def test_a_distortion_of_three_numbers_is_not_taken_out(model: str) -> None:
         rectify(np.zeros((48, 64, 3), np.uint8), calibration_of(info))
 
 
+@pytest.mark.parametrize('model', ['fisheye', 'kannala_brandt', 'Plumb_Bob'])
+def test_a_distortion_of_an_unknown_model_is_not_taken_out(model: str) -> None:
+    info = camera_info(64, 48, 50.0)
+    info.d, info.distortion_model = [0.1, 0.2, 0.3, 0.4], model
+    image = noise(64, 48)
+    with pytest.raises(CameraError, match=f"or equidistant, found '{model}'; ") as raised:
+        rectify(image, calibration_of(info))
+    assert '\n' not in str(raised.value)
+    # without a distortion the name says nothing
+    info.d = [0.0] * 4
+    assert np.array_equal(rectify(image, calibration_of(info)), image)
+
+
+@pytest.mark.parametrize('model', ['', 'plumb_bob', 'rational_polynomial'])
+def test_a_distortion_of_a_known_model_is_taken_out(model: str) -> None:
+    info = camera_info(64, 48, 50.0)
+    info.d, info.distortion_model = [-0.3, 0.1, 0.0, 0.0, 0.0], model
+    image, camera = noise(64, 48), calibration_of(info)
+    expected = cv2.undistort(image, np.reshape(camera.k, (3, 3)), np.array(info.d))
+    np.testing.assert_array_equal(rectify(image, camera), expected)
+
+
 def test_region_of_interest_and_binning_are_worked_in_and_reset() -> None:
     info = camera_info(640, 480, 500.0)
     info.binning_x = info.binning_y = 2
