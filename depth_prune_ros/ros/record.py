@@ -52,7 +52,9 @@ class RawBagWriter:
             msg = f'{self._bag}: expected a new bag, found one there; remove it or name another'
             raise BagError(msg)
         shutil.rmtree(self._part, ignore_errors=True)
-        self._writer = Writer(self._part, version=9, storage_plugin=StoragePlugin.MCAP)
+        # The storage file inside is named after the folder it is opened in.
+        inside = self._part / self._bag.name
+        self._writer = Writer(inside, version=9, storage_plugin=StoragePlugin.MCAP)
         self._writer.open()
         types = get_typestore(Stores.ROS2_JAZZY)
         for topic, msgtype in self._topics.items():
@@ -79,7 +81,7 @@ class RawBagWriter:
         try:
             if kind is None:
                 writer.close()
-                self._part.rename(self._bag)
+                (self._part / self._bag.name).rename(self._bag)
             else:
                 with suppress(OSError):
                     writer.abort()
