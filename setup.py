@@ -24,7 +24,6 @@ OFFLINE = [
     'matplotlib>=3.7',
     'onnx>=1.16',
     'pydantic>=2',
-    'pyyaml>=6',
     'safetensors>=0.4',
     'torch>=2.4',
 ]
@@ -89,6 +88,7 @@ setup(
         'onnxruntime>=1.16',
         'opencv-python-headless>=4.6',
         'protobuf>=4.25.8',
+        'pyyaml>=6',
         'rich>=13',
         'rosbags>=0.11',
         'typer>=0.12',

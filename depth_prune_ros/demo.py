@@ -6,18 +6,22 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from dataclasses import replace
 from pathlib import Path
-import shutil
+import tempfile
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from depth_prune_ros.bags.street import Street
     from depth_prune_ros.core.metrics import Protocol
     from depth_prune_ros.evaluation.evaluate import Result
     from depth_prune_ros.ros.play import Playback
+    from depth_prune_ros.ros.replay import ReplayReport
 
 Progress = Callable[[str, int, int], None]
 
 STREET_FRAMES = 60
 STREET_SEED = 7
+# In the metadata of the street that the demo has made, and may replace.
+STREET_KEY = 'depth_prune_ros.demo'
 # What only a model file can be judged with: see topic_predictor.
 MODEL_SWITCHES = ('baseline', 'flip')
 
@@ -58,7 +62,7 @@ def run_demo(
     """
     Render a street (or take a bag), play it to the depth node, record, compare, report.
 
-    :param out: folder for everything; what an earlier demo left there is replaced
+    :param out: folder for everything; what an earlier demo left there is replaced, and no bag else
     :param bag: any bag with a camera, for figures with ground truth; None renders a street
     :param model: the model file; None takes the shipped one
     :param progress: called with the step's name, done and total
@@ -66,6 +70,7 @@ def run_demo(
     """
     from depth_prune_ros.ros.play import ONCE
 
+    _check_recording(out / 'recorded', bag)
     source = _street(out, progress) if bag is None else bag
     return replay_and_judge(source, out, ONCE, model=model, progress=progress)
 
@@ -86,8 +91,10 @@ def replay_and_judge(
     pictures and no figures. Where the node is slower than the bag, the newest image wins. Of
     several loops the last one is recorded and judged.
 
-    :param out: folder of the report and of `recorded`, a bag; what was there is replaced
+    :param out: folder of the report and of `recorded`, a bag; an earlier recording is replaced
+        when the new one is complete
     :param terms: by default those of `evaluate`
+    :raises BagError: `recorded` is there and no recording of ours, or it is the bag to be played
     :raises ConfigError: terms that do not exist, or that a recorded topic cannot be judged by
     :raises DepthPruneError: the bag, the model or the node does not do its part
     """
@@ -97,16 +104,15 @@ def replay_and_judge(
     from depth_prune_ros.evaluation.report import write_report
     from depth_prune_ros.evaluation.run import evaluate_bags
     from depth_prune_ros.evaluation.run import Job
-    from depth_prune_ros.ros.replay import replay
 
     terms = terms or Terms()
     rules = _rules(terms)
+    recorded = out / 'recorded'
+    _check_recording(recorded, bag)
     model = model_file(model)
     card = DepthEngine.load(model).card
     _check_first_frame(bag, rules, terms.ground_truth)
-    recorded = _fresh(out / 'recorded')
-    playing = _step(progress, 'playing to the node')
-    played = replay(bag, model, recorded, playback=playback, progress=playing)
+    played = _record(bag, model, recorded, playback, _step(progress, 'playing to the node'))
     job = Job(
         bags=(bag,),
         rules=rules,
@@ -119,6 +125,23 @@ def replay_and_judge(
     result = replace(judged, latency_ms=dict(played.latency_ms), model=card.as_dict())
     page = write_report(out, [result], gallery.shots(), f'Depth of {bag.name} by {card.name}')
     return DemoResult(result, page, recorded)
+
+
+def _record(
+    bag: Path,
+    model: Path,
+    recorded: Path,
+    playback: Playback,
+    progress: Callable[[int, int], None],
+) -> ReplayReport:
+    """Play a bag and record; an earlier recording makes way only when all went well."""
+    from depth_prune_ros.ros.replay import replay
+
+    with _workshop(recorded.parent) as folder:
+        made = Path(folder) / recorded.name
+        played = replay(bag, model, made, playback=playback, progress=progress)
+        _swap(made, recorded)
+    return replace(played, out_bag=recorded)
 
 
 def _rules(terms: Terms) -> Protocol:
@@ -151,17 +174,92 @@ def _street(out: Path, progress: Progress) -> Path:
     from depth_prune_ros.bags.street import Street
     from depth_prune_ros.bags.street import street_to_bag
 
-    bag = _fresh(out / 'street')
+    bag = out / 'street'
     street = Street(seed=STREET_SEED, frames=STREET_FRAMES)
-    street_to_bag(bag, street, progress=_step(progress, 'rendering a street'))
+    if bag.exists() and not _is_marked(bag, STREET_KEY) and _holds(bag, street):
+        # Demos of before left no mark.
+        return bag
+    _check_ours(bag, STREET_KEY, 'the street of a demo')
+    with _workshop(out) as folder:
+        made = Path(folder) / bag.name
+        street_to_bag(made, street, progress=_step(progress, 'rendering a street'))
+        _mark(made, STREET_KEY)
+        _swap(made, bag)
     return bag
 
 
-def _fresh(bag: Path) -> Path:
-    """Make room for a bag where an earlier demo left one."""
-    if (bag / 'metadata.yaml').is_file():
-        shutil.rmtree(bag)
-    return bag
+def _holds(bag: Path, street: Street) -> bool:
+    """Tell whether a bag holds this street, by its first image and the number of all messages."""
+    from depth_prune_ros.bags.frames import read_frames
+    from depth_prune_ros.bags.reading import open_bag
+    from depth_prune_ros.bags.street import render_street
+    from depth_prune_ros.core.errors import BagError
+    import numpy as np
+
+    try:
+        with open_bag(bag) as reader:
+            counts = {connection.msgcount for connection in reader.connections}
+        if counts != {1, street.frames}:
+            return False
+        found = next(read_frames(bag)).left
+    except (BagError, StopIteration):
+        return False
+    return np.array_equal(found, next(render_street(street)).left)
+
+
+def _check_recording(recorded: Path, bag: Path | None) -> None:
+    """Raise BagError where a recording would replace something else, or the bag it is made of."""
+    from depth_prune_ros.core.errors import BagError
+    from depth_prune_ros.ros.replay import NOTE_KEY
+
+    place = recorded.resolve()
+    if bag is not None and place in (bag.resolve(), *bag.resolve().parents):
+        msg = f'{bag}: expected a bag outside {recorded}, which is written; name another --out'
+        raise BagError(msg)
+    _check_ours(recorded, NOTE_KEY, 'a recording of depth-prune')
+
+
+def _check_ours(bag: Path, key: str, what: str) -> None:
+    from depth_prune_ros.core.errors import BagError
+
+    if (bag.exists() or bag.is_symlink()) and not _is_marked(bag, key):
+        msg = f'{bag}: exists already and is not {what}; name another --out'
+        raise BagError(msg)
+
+
+def _is_marked(bag: Path, key: str) -> bool:
+    """Tell whether the custom_data of a bag's metadata has a key."""
+    import yaml
+
+    if bag.is_symlink():
+        return False
+    try:
+        metadata = yaml.safe_load((bag / 'metadata.yaml').read_text(encoding='utf-8'))
+        return key in metadata['rosbag2_bagfile_information']['custom_data']
+    except (OSError, ValueError, LookupError, TypeError, yaml.YAMLError):
+        return False
+
+
+def _mark(bag: Path, key: str) -> None:
+    import yaml
+
+    file = bag / 'metadata.yaml'
+    metadata = yaml.safe_load(file.read_text(encoding='utf-8'))
+    metadata['rosbag2_bagfile_information']['custom_data'] = {key: bag.name}
+    file.write_text(yaml.safe_dump(metadata), encoding='utf-8')
+
+
+def _workshop(out: Path) -> tempfile.TemporaryDirectory[str]:
+    """Make a hidden folder in which a bag is made; what remains in it goes with it."""
+    out.mkdir(parents=True, exist_ok=True)
+    return tempfile.TemporaryDirectory(prefix='.making-', dir=out)
+
+
+def _swap(made: Path, bag: Path) -> None:
+    """Give a bag its place; what was there goes with the workshop."""
+    if bag.exists():
+        bag.rename(made.with_name('earlier'))
+    made.rename(bag)
 
 
 def _step(progress: Progress, name: str) -> Callable[[int, int], None]:
