@@ -72,9 +72,9 @@ class RerunLog:
 
     def __init__(self, out: Path | None = None, viewer: str = '') -> None:
         """
-        Open the viewer, or a file.
+        Open the viewer; a file is opened with the first frame.
 
-        :param out: .rrd file to write; None shows the frames live
+        :param out: .rrd file to write or overwrite; None shows the frames live
         :param viewer: URL of a running viewer, which a robot needs; none opens one here
         :raises ModuleNotFoundError: rerun-sdk is not installed
         :raises ConfigError: no viewer answers there
@@ -83,16 +83,14 @@ class RerunLog:
 
         self._rerun: Any = rerun
         self._stream: Any = rerun.RecordingStream(APPLICATION)
-        if out is not None:
-            out.parent.mkdir(parents=True, exist_ok=True)
-            self._stream.save(out)
-        elif viewer:
-            _reach(self._stream, viewer)
-        else:
-            self._stream.spawn()
-        self._stream.send_blueprint(_layout())
-        self._stream.log('/', rerun.ViewCoordinates.RDF, static=True)
+        self._out = out
         self._number = 0
+        if out is None:
+            if viewer:
+                _reach(self._stream, viewer)
+            else:
+                self._stream.spawn()
+            self._begin()
 
     def close(self) -> None:
         """Write what is still waiting; no frame comes after it."""
@@ -102,6 +100,9 @@ class RerunLog:
     def __call__(self, frame: Frame, depth: Float) -> None:
         """Log one frame and its predicted depth [h, w], metres."""
         rerun, stream = self._rerun, self._stream
+        if self._out is not None and self._number == 0:
+            self._open_file(self._out)
+            self._begin()
         stream.set_time('frame', sequence=self._number)
         stream.set_time('stamp', timestamp=np.datetime64(frame.stamp_ns, 'ns'))
         self._number += 1
@@ -115,6 +116,18 @@ class RerunLog:
         if frame.depth is not None:
             stream.log('camera/truth', self._depth(frame.depth))
             stream.log('truth', self._points(frame.depth, frame.camera, None))
+
+    def _open_file(self, out: Path) -> None:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._stream.save(out)
+        except RuntimeError as error:
+            msg = f'{out}: expected a file to write, found: {error}; name another --out'
+            raise ConfigError(msg) from error
+
+    def _begin(self) -> None:
+        self._stream.send_blueprint(_layout())
+        self._stream.log('/', self._rerun.ViewCoordinates.RDF, static=True)
 
     def _pinhole(self, camera: Intrinsics) -> Any:
         return self._rerun.Pinhole(
