@@ -15,6 +15,7 @@ import time
 
 from depth_prune_ros.core.errors import ReplayError
 import rclpy
+from rclpy._rclpy_pybind11 import RCLError
 from rclpy.context import Context
 from rclpy.executors import ExternalShutdownException
 from rclpy.executors import SingleThreadedExecutor
@@ -24,6 +25,8 @@ from rclpy.signals import SignalHandlerOptions
 # Domains whose ports stay below Linux's ephemeral range (and the default, 0, is everybody's).
 DOMAINS = range(1, 102)
 POLL_S = 0.02
+# What rclpy's RCLError of service_send_response says.
+_UNSENT = 'failed to send response'
 _turns = count()
 
 
@@ -82,6 +85,8 @@ def spinning(
     """
     Serve a node's callbacks in a thread; the node is destroyed at the end.
 
+    A service's answer that cannot be sent, as the asker is gone or slow, is warned of.
+
     :param first: called in the thread before any callback
     :param ended: called in the thread when it ends, also by an exception of a callback
     """
@@ -92,8 +97,8 @@ def spinning(
         try:
             if first is not None:
                 first()
-            with suppress(ExternalShutdownException):
-                executor.spin()
+            while _spun_until_lost(executor, node):
+                pass
         finally:
             if ended is not None:
                 ended()
@@ -108,6 +113,19 @@ def spinning(
         thread.join()
         executor.shutdown()
         node.destroy_node()
+
+
+def _spun_until_lost(executor: SingleThreadedExecutor, node: Node) -> bool:
+    """Spin to the end, or until an answer is lost, which rclpy raises in the executor: True."""
+    try:
+        with suppress(ExternalShutdownException):
+            executor.spin()
+    except RCLError as error:
+        if _UNSENT not in str(error):
+            raise
+        node.get_logger().warning(f'an answer was lost: {error}')
+        return True
+    return False
 
 
 def wait_until(condition: Callable[[], bool], timeout_s: float) -> bool:

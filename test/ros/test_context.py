@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 import threading
 from typing import Any
 
 from depth_prune_ros.ros.context import free_domain
 from depth_prune_ros.ros.context import ros_context
 from depth_prune_ros.ros.context import spinning
+from depth_prune_ros.ros.context import wait_until
 import pytest
 import rclpy
 from rclpy import executors
+from rclpy._rclpy_pybind11 import RCLError
+from rclpy.client import Client
+from rclpy.service import Service
+from std_srvs.srv import Trigger
 
 
 def test_the_thread_ends_also_while_it_looks_what_to_wait_for(
@@ -37,3 +44,57 @@ def test_the_thread_ends_also_while_it_looks_what_to_wait_for(
     thread.start()
     thread.join(30.0)
     assert not thread.is_alive()
+
+
+@contextmanager
+def _asking(ended: threading.Event) -> Iterator[Client]:
+    """Serve a node whose service says yes, and ask it from another one."""
+    with ros_context(free_domain()) as context:
+        server, asker = (rclpy.create_node(name, context=context) for name in ('a', 'b'))
+        server.create_service(Trigger, 'ask', lambda _, found: _say_yes(found))
+        client = asker.create_client(Trigger, 'ask')
+        with spinning(server, ended=ended.set), spinning(asker):
+            assert client.wait_for_service(20.0)
+            yield client
+
+
+def _say_yes(found: Any) -> Any:
+    found.success = True
+    return found
+
+
+def _fail_first(monkeypatch: pytest.MonkeyPatch, reason: str) -> None:
+    send = Service.send_response
+    failures = [RCLError(reason)]
+
+    def fail_once(service: Service, response: Any, header: Any) -> None:
+        if failures and isinstance(response, Trigger.Response):
+            raise failures.pop()
+        send(service, response, header)
+
+    monkeypatch.setattr(Service, 'send_response', fail_once)
+
+
+def test_an_answer_that_cannot_be_sent_does_not_end_the_node(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    reason = 'failed to send response: cannot publish data'
+    _fail_first(monkeypatch, reason)
+    ended = threading.Event()
+    with _asking(ended) as client:
+        lost = client.call_async(Trigger.Request())
+        assert wait_until(lambda: reason in capfd.readouterr().err, 20.0)
+        found = client.call_async(Trigger.Request())
+        assert wait_until(found.done, 20.0)
+        assert found.result().success
+        assert not lost.done()
+        assert not ended.is_set()
+
+
+@pytest.mark.filterwarnings('ignore::pytest.PytestUnhandledThreadExceptionWarning')
+def test_any_other_error_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    _fail_first(monkeypatch, 'failed to publish')
+    ended = threading.Event()
+    with _asking(ended) as client:
+        client.call_async(Trigger.Request())
+        assert ended.wait(20.0)
