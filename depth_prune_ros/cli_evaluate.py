@@ -77,6 +77,9 @@ def evaluate(
     from depth_prune_ros.evaluation.run import Job
     from depth_prune_ros.evaluation.run import load_engines
 
+    if depth_bag and not depth_topic:
+        msg = f'expected --depth-topic TOPIC of {depth_bag}, found none; bag info lists its topics'
+        raise ConfigError(msg)
     job = Job(
         bags=tuple(bags),
         rules=with_switches(find_protocol(protocol), switch),

@@ -74,6 +74,7 @@ def test_shards_of_processes_merge_to_one_run(street: Path, model: Path, tmp_pat
 def test_wrong_options_are_one_line_each(street: Path, model: Path, tmp_path: Path) -> None:
     wrong = {
         ('--shard', '1/2'): 'expected --out FOLDER for shard 1/2',
+        ('--depth-bag', 'other'): 'expected --depth-topic TOPIC of other, found none',
         ('--switch', 'scale'): "found 'scale'",
         ('--ground-truth', '/nowhere'): "found '/nowhere'",
     }

@@ -85,6 +85,9 @@ class Street:
                 f'{self.rate_hz} and {self.baseline_m}'
             )
             raise ConfigError(msg)
+        if not np.isfinite(self.speed_m_s):
+            msg = f'expected a speed in metres per second, found {self.speed_m_s}'
+            raise ConfigError(msg)
 
     @property
     def camera(self) -> Intrinsics:

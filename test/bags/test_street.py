@@ -280,6 +280,7 @@ def test_bag_has_the_topics_of_kitti2bag(bags: list[Path]) -> None:
         ({'width': 8}, 'at least 16x16 pixels .* found 2 frames of 8x24'),
         ({'seed': -1}, 'a seed from 0, found .* seed -1'),
         ({'rate_hz': 0.0}, 'rate_hz and baseline_m above 0, found 0.0'),
+        ({'speed_m_s': float('nan')}, 'speed in metres per second, found nan'),
     ],
 )
 def test_impossible_streets_are_refused(changed: dict[str, Any], message: str) -> None:
