@@ -215,14 +215,15 @@ def read_messages(path: Path, reader: BagReader, topics: Collection[str]) -> Ite
 
 def decode(reader: BagReader, found: Stamped, how: Callable[[Any], Image]) -> Image | None:
     """
-    Decode the image of a message; None where it is damaged, and so lost.
+    Decode the image or cloud of a message; None where it is damaged, and so lost.
 
-    :param how: message -> image; raises ImageError
+    :param how: message -> array; raises ImageError or BagError
     """
     try:
         return how(found.message)
-    except ImageError as error:
-        reason = f'{found.topic} at {found.stamp_ns} ns: {error}'
+    except (BagError, ImageError) as error:
+        what = str(error).removeprefix(f'{found.topic}: ')
+        reason = f'{found.topic} at {found.stamp_ns} ns: {what}'
         reader.damaged(Damage(reader.bag, None, None, reason))
         return None
 
