@@ -19,6 +19,7 @@ from depth_prune_ros.bags.transforms import TOPIC as TF_STATIC
 from depth_prune_ros.core.camera import Intrinsics
 from depth_prune_ros.core.camera import points_to_depth
 from depth_prune_ros.core.errors import BagError
+from depth_prune_ros.core.errors import ImageError
 from depth_prune_ros.core.images import image_to_depth
 import numpy as np
 from numpy.typing import NDArray
@@ -91,7 +92,7 @@ class MeasuredDepth:
 
     def _points(self, cloud: Stamped) -> NDArray[np.float32] | None:
         if self._had_points:
-            return decode(self._reader, cloud, partial(cloud_points, cloud.topic))
+            return decode(self._reader, cloud, partial(_decodable_points, cloud.topic))
         # The first cloud that cannot be read: of a layout that none will be read of.
         points = cloud_points(cloud.topic, cloud.message)
         self._had_points = points.size > 0
@@ -108,3 +109,11 @@ class MeasuredDepth:
             f'those of {camera.width}x{camera.height} in {frames[1]!r} and are left out',
         )
         return False
+
+
+def _decodable_points(topic: str, cloud: Any) -> NDArray[np.float32]:
+    """Return a cloud's points; raises what decode() takes for damage, which names the topic."""
+    try:
+        return cloud_points(topic, cloud)
+    except BagError as error:
+        raise ImageError(str(error).removeprefix(f'{topic}: ')) from None

@@ -215,15 +215,14 @@ def read_messages(path: Path, reader: BagReader, topics: Collection[str]) -> Ite
 
 def decode(reader: BagReader, found: Stamped, how: Callable[[Any], Image]) -> Image | None:
     """
-    Decode the image or cloud of a message; None where it is damaged, and so lost.
+    Decode the image of a message; None where it is damaged, and so lost.
 
-    :param how: message -> array; raises ImageError or BagError
+    :param how: message -> image; raises ImageError
     """
     try:
         return how(found.message)
-    except (BagError, ImageError) as error:
-        what = str(error).removeprefix(f'{found.topic}: ')
-        reason = f'{found.topic} at {found.stamp_ns} ns: {what}'
+    except ImageError as error:
+        reason = f'{found.topic} at {found.stamp_ns} ns: {error}'
         reader.damaged(Damage(reader.bag, None, None, reason))
         return None
 
