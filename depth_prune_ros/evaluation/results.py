@@ -14,7 +14,6 @@ from dataclasses import replace
 import math
 from typing import Any
 
-from depth_prune_ros.core.errors import ConfigError
 from depth_prune_ros.core.metrics import DepthMetrics
 from depth_prune_ros.core.metrics import mean_metrics
 import numpy as np
@@ -197,29 +196,26 @@ def result_from_json(found: Mapping[str, Any]) -> Result:
     """
     Restore what :meth:`Result.to_json` wrote, to the last bit.
 
-    :raises ConfigError: something else
+    :raises LookupError: a part of it is not there
+    :raises TypeError: a part of it is something else
     """
-    try:
-        empty = Result(
-            frames=0,
-            protocol=found['protocol'],
-            metrics=DepthMetrics(*[math.nan] * len(METRICS)),
-            per_frame=(),
-            latency_ms=found['latency_ms'],
-            model=found['model'],
-            frames_in=found['frames_in'],
-            frames_out=found['frames_out'],
-            name=found['name'],
-            rules=found['rules'],
-            latencies_ms=tuple(found['latencies_ms']),
-            ground_truth=found['ground_truth'],
-            counts=found['counts'],
-            remarks=tuple(found['remarks']),
-        )
-        return summed(empty, [_frame_from_json(frame) for frame in found['per_frame']])
-    except (KeyError, TypeError) as error:
-        msg = f'expected a result as depth-prune evaluate writes it, found none ({error!r})'
-        raise ConfigError(msg) from error
+    empty = Result(
+        frames=0,
+        protocol=found['protocol'],
+        metrics=DepthMetrics(*[math.nan] * len(METRICS)),
+        per_frame=(),
+        latency_ms=found['latency_ms'],
+        model=found['model'],
+        frames_in=found['frames_in'],
+        frames_out=found['frames_out'],
+        name=found['name'],
+        rules=found['rules'],
+        latencies_ms=tuple(found['latencies_ms']),
+        ground_truth=found['ground_truth'],
+        counts=found['counts'],
+        remarks=tuple(found['remarks']),
+    )
+    return summed(empty, [_frame_from_json(frame) for frame in found['per_frame']])
 
 
 def _frame_to_json(found: FrameResult) -> dict[str, Any]:

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import asdict
 from dataclasses import dataclass
-from dataclasses import replace
 import json
 from pathlib import Path
 from typing import Any
@@ -103,20 +102,34 @@ def merge_shards(folders: Sequence[Path]) -> Merged:
     :raises ConfigError: a folder without a shard, one that is missing or there twice, shards
         of different evaluations, or no prediction for any frame of theirs
     """
-    found = [_read(folder) for folder in folders]
-    _check(folders, found)
-    order = sorted(range(len(found)), key=lambda i: int(found[i]['shard']['number']))
-    parts = [[result_from_json(r) for r in found[i]['results']] for i in order]
-    results = tuple(joined(column) for column in zip(*parts, strict=True))
+    parts = [_read(folder) for folder in folders]
+    _check(folders, parts)
+    parts.sort(key=lambda part: part.shard.number)
+    columns = zip(*(part.evaluated.results for part in parts), strict=True)
+    results = tuple(joined(column) for column in columns)
     for result in results:
         if result.frames_in and not result.frames_out:
             msg = f'expected depth of {result.name} in the shards, found none for any frame'
             raise ConfigError(msg)
-    shots = [shot for i in order for shot in _shots(folders[i], found[i])]
-    return Merged(results, choose(shots, results[0]), found[0]['title'])
+    shots = [shot for part in parts for shot in part.evaluated.shots]
+    return Merged(results, choose(shots, results[0]), parts[0].evaluated.title)
 
 
-def _read(folder: Path) -> dict[str, Any]:
+@dataclass(frozen=True)
+class _Part:
+    """What a shard's folder holds; `work` is what the whole is, as write_shard was told."""
+
+    shard: Shard
+    work: Any
+    evaluated: Merged
+
+    def whole(self) -> list[Any]:
+        """Return what all parts of one evaluation have in common."""
+        results = [[r.name, r.rules, r.model] for r in self.evaluated.results]
+        return [self.shard.count, self.work, self.evaluated.title, results]
+
+
+def _read(folder: Path) -> _Part:
     path = folder / FILE
     try:
         found = json.loads(path.read_text(encoding='utf-8'))
@@ -126,39 +139,37 @@ def _read(folder: Path) -> dict[str, Any]:
     if not isinstance(found, dict) or found.get('version') != _VERSION:
         msg = f'{path}: expected a shard of version {_VERSION}, found another; evaluate it again'
         raise ConfigError(msg)
-    return found
+    try:
+        results = tuple(result_from_json(result) for result in found['results'])
+        shots = tuple(_shot(folder, row) for row in found['shots'])
+        evaluated = Merged(results, shots, found['title'])
+        return _Part(Shard(**found['shard']), found['work'], evaluated)
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        msg = f'{path}: expected what depth-prune evaluate --shard writes, found: {error!r}'
+        raise ConfigError(msg) from error
 
 
-def _check(folders: Sequence[Path], found: Sequence[Mapping[str, Any]]) -> None:
+def _check(folders: Sequence[Path], parts: Sequence[_Part]) -> None:
     """Refuse shards that are not the parts of one evaluation."""
-    for folder, one in zip(folders, found, strict=True):
-        if _identity(one) != _identity(found[0]):
+    for folder, part in zip(folders, parts, strict=True):
+        if part.whole() != parts[0].whole():
             msg = (
                 f'{folder}: expected a shard of the same bags, models, ground truth, protocol and '
                 f'number of parts as {folders[0]}, found another evaluation'
             )
             raise ConfigError(msg)
-    count = int(found[0]['shard']['count'])
-    numbers = sorted(int(one['shard']['number']) for one in found)
+    count = parts[0].shard.count
+    numbers = sorted(part.shard.number for part in parts)
     if numbers != list(range(1, count + 1)):
         seen = ', '.join(map(str, numbers))
         msg = f'expected the shards 1 to {count}, each once, found {seen}'
         raise ConfigError(msg)
 
 
-def _identity(found: Mapping[str, Any]) -> list[Any]:
-    results = [[r['name'], r['rules'], r['model']] for r in found['results']]
-    return [found['shard']['count'], found['work'], found['title'], results]
-
-
-def _shots(folder: Path, found: Mapping[str, Any]) -> list[Shot]:
-    shots = []
-    for row in found['shots']:
-        about = {key: value for key, value in row.items() if key != 'pictures'}
-        pictures = [_read_picture(folder / name) for name in row['pictures']]
-        shot = Shot(**about, picture=pictures[0], others=tuple(pictures[1:]))
-        shots.append(replace(shot, abs_rel=tuple(shot.abs_rel)))
-    return shots
+def _shot(folder: Path, row: Mapping[str, Any]) -> Shot:
+    about = {key: value for key, value in row.items() if key not in ('pictures', 'abs_rel')}
+    picture, *others = [_read_picture(folder / name) for name in row['pictures']]
+    return Shot(**about, abs_rel=tuple(row['abs_rel']), picture=picture, others=tuple(others))
 
 
 def _read_picture(path: Path) -> np.ndarray[Any, np.dtype[np.uint8]]:

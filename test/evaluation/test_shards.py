@@ -152,6 +152,31 @@ def test_shards_that_do_not_belong_together(job: Job, tmp_path: Path) -> None:
         merge_shards([first, second])
 
 
+@pytest.mark.parametrize(
+    ('part', 'foreign', 'found'),
+    [
+        ('shard', [1, 2], 'TypeError'),
+        ('shard', {'part': 1}, 'TypeError'),
+        ('results', [{}], 'KeyError'),
+        ('results', 3, 'TypeError'),
+        ('shots', [7], 'AttributeError'),
+        ('shots', [{'abs_rel': [], 'pictures': []}], 'ValueError'),
+        ('shots', [{'abs_rel': [], 'pictures': ['shot_0_0.png'], 'colour': 1}], 'TypeError'),
+        ('title', None, "KeyError.*'title'"),
+    ],
+)
+def test_a_shard_of_other_parts(
+    job: Job, part: str, foreign: object, found: str, tmp_path: Path
+) -> None:
+    write(job, tmp_path, Shard(1, 1))
+    path = tmp_path / '1' / 'shard.json'
+    parts = json.loads(path.read_text())
+    parts[part] = foreign
+    path.write_text(json.dumps({k: v for k, v in parts.items() if v is not None}))
+    with pytest.raises(ConfigError, match=f'shard.json: expected what .* writes, found: {found}'):
+        merge_shards([path.parent])
+
+
 def test_a_topic_may_cover_a_part_of_the_bag(job: Job, tmp_path: Path) -> None:
     """Of six images the first two have depth on the topic: the second half has none."""
     stamps = [stamp_of(i) for i in range(6)]
