@@ -102,7 +102,7 @@ def read_frames(
     :raises BagError: a bag that is missing, damaged beyond use or without frames; a topic that is
         not there or has no camera_info; a lidar without a transform to the camera
     :raises CameraError: a camera that is not calibrated
-    :raises ImageError: images of an encoding that cannot be used
+    :raises EncodingError: images of an encoding that cannot be used
     """
     unknown = sorted(set(need) - {'right', 'depth'})
     if unknown:
@@ -184,11 +184,8 @@ class _Builder:
         )
 
     def _left(self, found: Stamped) -> NDArray[np.uint8] | None:
-        if self._decoded:
-            return decode(self._reader, found, self._rgb(found.topic))
-        # The first image that does not decode: an encoding that none will decode from.
-        image = self._rgb(found.topic)(found.message)
-        self._decoded = True
+        image = decode(self._reader, found, self._rgb(found.topic), first=not self._decoded)
+        self._decoded = self._decoded or image is not None
         return image
 
     def _frame(self, left: Stamped, image: NDArray[np.uint8], others: dict[str, Stamped]) -> Frame:

@@ -31,6 +31,7 @@ from depth_prune_ros.bags.mcap_file import McapFile
 from depth_prune_ros.bags.ros1_file import Ros1File
 from depth_prune_ros.bags.sqlite_file import SqliteFile
 from depth_prune_ros.core.errors import BagError
+from depth_prune_ros.core.errors import EncodingError
 from depth_prune_ros.core.errors import ImageError
 from rosbags.highlevel import AnyReader
 from rosbags.highlevel.anyreader import AnyReaderError
@@ -213,16 +214,23 @@ def read_messages(path: Path, reader: BagReader, topics: Collection[str]) -> Ite
             yield stamped
 
 
-def decode(reader: BagReader, found: Stamped, how: Callable[[Any], Image]) -> Image | None:
+def decode(
+    reader: BagReader, found: Stamped, how: Callable[[Any], Image], *, first: bool = False
+) -> Image | None:
     """
     Decode the image of a message; None where it is damaged, and so lost.
 
     :param how: message -> image; raises ImageError
+    :param first: no image of the topic was decoded before
+    :raises EncodingError: first, and of an encoding that nothing here reads
     """
     try:
         return how(found.message)
     except ImageError as error:
         reason = f'{found.topic} at {found.stamp_ns} ns: {error}'
+        if first and isinstance(error, EncodingError):
+            msg = f'{reader.bag}: {reason}'
+            raise EncodingError(msg) from None
         reader.damaged(Damage(reader.bag, None, None, reason))
         return None
 

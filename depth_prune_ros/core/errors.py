@@ -6,6 +6,7 @@ Every error this package raises on purpose.
     DepthPruneError
     +-- BagError          a bag that is missing, empty, damaged or lacks a topic
     +-- ImageError        an image whose encoding, size or rows do not fit
+    |   +-- EncodingError an encoding that nothing here reads
     +-- CameraError       intrinsics or a baseline that cannot be used
     +-- ModelError        a model file that is not ours or does not fit its card
     +-- CheckpointError   a checkpoint that is missing, damaged or of another network
@@ -29,6 +30,10 @@ class BagError(DepthPruneError):
 
 class ImageError(DepthPruneError):
     """An image whose encoding, size or rows do not fit."""
+
+
+class EncodingError(ImageError):
+    """An encoding or format that nothing here reads: the next image will be of it, too."""
 
 
 class CameraError(DepthPruneError):

@@ -13,6 +13,7 @@ import math
 from typing import Any
 
 import cv2
+from depth_prune_ros.core.errors import EncodingError
 from depth_prune_ros.core.errors import ImageError
 import numpy as np
 from numpy.typing import NDArray
@@ -134,10 +135,11 @@ def image_to_rgb(msg: Any) -> Bytes:
 
     :return: uint8 [H, W, 3]; for rgb8 a view of the message's data, else a copy; grey becomes
         three equal channels, 16 bits are scaled to 8
-    :raises ImageError: an encoding without colours or grey, or too little data
+    :raises EncodingError: an encoding without colours or grey
+    :raises ImageError: too little data
     """
     if msg.encoding not in _TO_RGB:
-        raise ImageError(_unsupported(msg.encoding, 'an image', sorted(_TO_RGB)))
+        raise EncodingError(_unsupported(msg.encoding, 'an image', sorted(_TO_RGB)))
     return _TO_RGB[msg.encoding](_pixels(msg))[:, : msg.width]
 
 
@@ -146,10 +148,11 @@ def image_to_depth(msg: Any) -> NDArray[np.float32]:
     Turn a depth sensor_msgs/Image (REP 118) into metres.
 
     :return: float32 [H, W], NaN where 32FC1 is not finite and above 0, or 16UC1 (mm) is 0
-    :raises ImageError: an encoding that holds no depth, or too little data
+    :raises EncodingError: an encoding that holds no depth
+    :raises ImageError: too little data
     """
     if msg.encoding not in _DEPTH:
-        raise ImageError(_unsupported(msg.encoding, 'a depth image', list(_DEPTH)))
+        raise EncodingError(_unsupported(msg.encoding, 'a depth image', list(_DEPTH)))
     pixels = _pixels(msg)
     depth = pixels.astype(np.float32)
     if msg.encoding != '32FC1':
@@ -163,7 +166,8 @@ def compressed_to_rgb(msg: Any) -> Bytes:
     Decode a sensor_msgs/CompressedImage (jpeg or png).
 
     :return: uint8 [H, W, 3] RGB, as the sensor saw it (no rotation by EXIF)
-    :raises ImageError: data that OpenCV does not decode, or that is cut short
+    :raises EncodingError: a format that is neither, and that OpenCV does not decode
+    :raises ImageError: a jpeg or png that OpenCV does not decode, or that is cut short
     """
     data = np.frombuffer(msg.data, np.uint8)
     # image_transport names the encoding of the raw image first: of Bayer's it sends the mosaic
@@ -178,7 +182,8 @@ def compressed_to_rgb(msg: Any) -> Bytes:
             f'expected a jpeg or png image, found {data.size} bytes of format '
             f'{msg.format!r} that do not decode whole; is the recording damaged?'
         )
-        raise ImageError(text)
+        known = any(kind in msg.format.lower() for kind in ('jpeg', 'jpg', 'png'))
+        raise (ImageError if known else EncodingError)(text)
     return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB, dst=bgr), np.uint8)
 
 
