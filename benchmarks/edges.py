@@ -16,10 +16,10 @@ Kept in benchmarks/results/edges.json, from which ``make results`` writes docs/r
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Iterator
 import json
 from pathlib import Path
-import sys
 import tempfile
 
 from bench import HERE
@@ -46,7 +46,10 @@ Matched = tuple[Frame, Float]
 
 def main() -> None:
     """Print one row a model and keep them."""
-    files = [Path(name) for name in sys.argv[1:]] or [shipped_model(name) for name in SHIPPED]
+    parser = argparse.ArgumentParser(description='Judge models at edges, on poles and people.')
+    parser.add_argument('models', nargs='*', type=Path, help='the shipped ones by default')
+    named = parser.parse_args().models
+    files = named or [shipped_model(name) for name in SHIPPED]
     with tempfile.TemporaryDirectory() as folder:
         bags = needed_drives(Path(folder))
         frames = [pair for bag in bags.values() for pair in _matched(bag)]
@@ -61,7 +64,7 @@ def main() -> None:
         }
         rows.append({'model': engine.card.name, **means, 'slope': slopes})
         print(json.dumps(rows[-1]), flush=True)
-    if not sys.argv[1:]:
+    if not named:
         RESULTS.write_text(json.dumps({'frames': len(frames), 'rows': rows}, indent=1) + '\n')
 
 

@@ -9,11 +9,11 @@ images the Garg crop is that of the crop). Kept in benchmarks/results/robustness
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Callable
 from dataclasses import replace
 import json
 from pathlib import Path
-import sys
 import tempfile
 from typing import Any
 
@@ -115,8 +115,10 @@ STRETCHED = ('crop to 4:3, fit: stretch', 'crop to 4:3, fit: crop')
 
 def main() -> None:
     """Print one row a case and keep them."""
-    model = Path(sys.argv[1]) if sys.argv[1:] else shipped_model()
-    engine = DepthEngine.load(model)
+    parser = argparse.ArgumentParser(description='Judge a model on changed images.')
+    parser.add_argument('model', nargs='?', type=Path, help='depth_small by default')
+    named = parser.parse_args().model
+    engine = DepthEngine.load(named or shipped_model())
     with tempfile.TemporaryDirectory() as folder:
         seen = {name: _seen(bag, engine) for name, bag in needed_drives(Path(folder)).items()}
     rows: list[dict[str, Any]] = []
@@ -125,7 +127,7 @@ def main() -> None:
         rows[-1]['of_clean'] = rows[-1]['mean'] / rows[0]['mean']
         rows[-1]['of_whole'] = rows[-1]['mean'] / rows[-1]['whole']
         print(json.dumps(rows[-1]), flush=True)
-    if not sys.argv[1:]:
+    if named is None:
         RESULTS.write_text(json.dumps({'model': engine.card.name, 'rows': rows}, indent=1) + '\n')
 
 

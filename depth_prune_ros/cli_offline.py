@@ -56,6 +56,7 @@ def train(
 
     Example: depth-prune train --bags bags/yard --val bags/street --out runs/robot
     """
+    from depth_prune_ros.bags.topics import topic_options
     from depth_prune_ros.offline import stages
 
     if config is None:
@@ -70,6 +71,7 @@ def train(
         for option, paths in (('--bags', bags), ('--val', val)):
             following += [part for path in paths for part in (option, str(path))]
         following += ['--out', f'{out}_masked']
+    following = [*topic_options(), *following]
     say(f'{last}: trained. Next: depth-prune {shlex.join(following)}')
 
 
@@ -181,19 +183,17 @@ def _suit(bags: list[Path], out: Path) -> Path:
 def _prepare_budget(
     run: Path, budget: str, config: Path | None, changes: Mapping[str, Any]
 ) -> None:
-    """Make the table that a latency is predicted by, if it is not there yet; rank 0 does."""
+    """Refuse a budget that cannot be met before bags are read; make the table of a latency."""
     from depth_prune_ros.offline import ranks
-    from depth_prune_ros.offline.checkpoint import load
+    from depth_prune_ros.offline.budget_check import check_budget
+    from depth_prune_ros.offline.checkpoint import load_unmasked
     from depth_prune_ros.offline.config import read_config
-    from depth_prune_ros.offline.cost import counts_latency
 
-    settings = read_config(config, changes)
-    wanted = counts_latency(budget) or settings.prune.form == 'latency'
-    if wanted and ranks.is_first():
-        from depth_prune_ros.offline.latency_stage import latency_bench
-
+    before = load_unmasked(run)
+    settings = read_config(config, changes).model_copy(update={'network': before.network})
+    if ranks.is_first():
         with bars() as progress:
-            latency_bench(settings, load(run).network, partial(progress, 'measuring layers'))
+            check_budget(settings, budget, before.widths, partial(progress, 'measuring layers'))
 
 
 def _say_latency(run: Path) -> None:

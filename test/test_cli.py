@@ -12,10 +12,13 @@ from depth_prune_ros import cli
 from depth_prune_ros.bags.street import Street
 from depth_prune_ros.bags.street import street_to_bag
 from depth_prune_ros.core.card import ModelCard
+from depth_prune_ros.offline import checkpoint as checkpoints
 import pytest
 from small_model import write_small_model
 from tiny_model import CARD
 from tiny_model import write_tiny_model
+from tiny_networks import checkpoint
+from tiny_networks import narrow
 
 COMMANDS = (
     ('bag', 'kitti'),
@@ -113,6 +116,17 @@ def test_training_wants_bags_it_can_read(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert done.stderr.count('error: ') == 1
     assert not (tmp_path / 'run').exists()
+
+
+def test_pruning_refuses_its_budget_before_it_reads_bags(tmp_path: Path) -> None:
+    start = checkpoint('mobilenet_subpixel', narrow('mobilenet_subpixel', 8))
+    checkpoints.save(tmp_path / 'start', start)
+    bags = ('--bags', tmp_path / 'none', '--out', tmp_path / 'out')
+    for budget, said in (('macs=0.0001', 'a budget above'), ('nonsense', 'a budget such as')):
+        done = run('prune', tmp_path / 'start', '--budget', budget, *bags)
+        assert done.returncode == 1
+        assert f'error: expected {said}' in done.stderr
+        assert done.stderr.count('\n') == 1
 
 
 def test_quantize_says_what_int8_costs(street: Path, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from depth_prune_ros.bags.streams import Cloud
 from depth_prune_ros.bags.streams import Disparity
 from depth_prune_ros.bags.streams import Stream
 from depth_prune_ros.bags.topics import depth_is_named
-from depth_prune_ros.bags.topics import named_topics
+from depth_prune_ros.bags.topics import topic_options
 from depth_prune_ros.bags.topics import Topics
 
 _TRUTH = 'ground truth: a lidar with /tf_static, or registered depth'
@@ -178,10 +178,7 @@ def _pair(info: BagInfo) -> bool:
 
 def _options(info: BagInfo) -> tuple[list[str], list[str]]:
     """Return options that make the bag work, and what to know about them."""
-    named = {k: v for k, v in named_topics().items() if k not in info.misnamed}
-    options = [
-        part for k, v in named.items() for part in (f'--{k.replace("_", "-")}', v or 'none')
-    ]
+    options = topic_options(info.misnamed)
     hints: list[str] = []
     left = _left(info)
     if info.topics is None and left is not None:

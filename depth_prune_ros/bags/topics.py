@@ -80,6 +80,16 @@ def named_topics() -> dict[str, str | None]:
     return dict(_named)
 
 
+def topic_options(without: Collection[str] = ()) -> list[str]:
+    """
+    Return what name_topics named as options of a command line.
+
+    :param without: fields of Topics that are left out
+    """
+    named = {name: topic or 'none' for name, topic in _named.items() if name not in without}
+    return [part for n, topic in named.items() for part in (f'--{n.replace("_", "-")}', topic)]
+
+
 def depth_is_named() -> bool:
     """Tell whether the depth topic was named: it counts in whatever frame it is."""
     return _named.get('depth') is not None

@@ -3,11 +3,12 @@ Decoded samples on disk: made once per bag and options, then read through a memo
 
 A cache is a folder, ``<bag>-<key>``: ``samples.bin`` (for each sample its left image, right image
 and points, one after the other), ``index.npy`` (where they begin) and ``about.json`` (what the key
-was made of). The key is a digest of all bytes of the bag, of the options, and of the code that
-decodes, so what has changed has another name and nothing stale is ever read. The fingerprint is a
-digest of the options and of what was decoded: newer code that decodes the same has the same. A
-cache is written under a hidden name, synchronised and renamed: one that has its name is whole. A
-lock makes a second process wait for the first instead of decoding the same bag.
+was made of). The key is a digest of all bytes of the bag, of the options, of the topics that are
+named and of the code that decodes, so what has changed has another name and nothing stale is ever
+read. The fingerprint is a digest of the options and of what was decoded: newer code that decodes
+the same has the same. A cache is written under a hidden name, synchronised and renamed: one that
+has its name is whole. A lock makes a second process wait for the first instead of decoding the
+same bag.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from depth_prune_ros.bags.frames import read_frames
 from depth_prune_ros.bags.reading import open_bag
 from depth_prune_ros.bags.reading import topics_by_type
 from depth_prune_ros.bags.topics import choose_topics
+from depth_prune_ros.bags.topics import named_topics
 from depth_prune_ros.core.errors import BagError
 from depth_prune_ros.core.errors import TrainingError
 from depth_prune_ros.offline.checkpoint import sync
@@ -212,11 +214,11 @@ def _write(
     except OSError as error:
         if error.errno not in _FULL:
             raise
+        needed = _needed(bag, stop / max(1, len(rows)))
         free = shutil.disk_usage(folder).free + path.stat().st_size
         msg = (
-            f'{folder}: expected {_needed(bag, stop / len(rows))} bytes for the frames of {bag}, '
-            f'found {free} free; free some, or name a folder on another disk as cache in the '
-            'configuration'
+            f'{folder}: expected {needed} bytes for the frames of {bag}, found {free} free; free '
+            'some, or name a folder on another disk as cache in the configuration'
         )
         raise TrainingError(msg) from error
     return rows
@@ -241,6 +243,7 @@ def _about(
         'sample_size': list(kept_size(size)),
         'baseline_m': baseline_m,
         'hints': hints,
+        'topics': named_topics(),
         'decoding': _decoding(),
         'layout': str(_ROW),
     }

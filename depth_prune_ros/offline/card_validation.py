@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from depth_prune_ros.offline.checkpoint import Checkpoint
-from depth_prune_ros.offline.training_data import bag_name
+from depth_prune_ros.offline.training_data import by_name
 from depth_prune_ros.offline.training_data import validation_frames
 from depth_prune_ros.offline.validation import validate
 
@@ -22,13 +22,13 @@ def validated(
     Judge networks on bags, and return their checkpoints with metrics and validated_on of these.
 
     :param reading: called with a bag's name and its frames
-    :raises BagError: a bag without measured depth
+    :raises BagError: a bag without measured depth, or two of one name
     """
     networks = [checkpoint.build() for checkpoint in checkpoints]
     metrics: list[dict[str, Any]] = [{} for _ in checkpoints]
     counts = {}
-    for bag in bags:
-        name, frames = bag_name(bag), validation_frames(bag, reading)
+    for name, bag in by_name(bags).items():
+        frames = validation_frames(bag, reading)
         counts[name] = len(frames)
         for checkpoint, network, found in zip(checkpoints, networks, metrics, strict=True):
             card = checkpoint.card

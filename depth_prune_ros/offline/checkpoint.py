@@ -130,6 +130,22 @@ def load(path: Path) -> Checkpoint:
         raise CheckpointError(msg) from error
 
 
+def load_unmasked(path: Path) -> Checkpoint:
+    """
+    Read a checkpoint that another training begins with or is taught by.
+
+    :raises CheckpointError: none there, damaged, or with masks, which it would begin without
+    """
+    found = load(path)
+    if found.masks:
+        msg = (
+            f'{path}: expected a checkpoint without masks, found masks in it; first run: '
+            f'depth-prune compact {path} --out {path}_compact'
+        )
+        raise CheckpointError(msg)
+    return found
+
+
 def load_training(path: Path) -> dict[str, Any]:
     """
     Read what a training needs to go on; empty where the checkpoint has none.

@@ -145,6 +145,12 @@ class TrainConfig(Strict):
         losses = self.losses
         return any((losses.hints, losses.edges, losses.jumps, losses.sky, self.augment.paint))
 
+    @property
+    def ways(self) -> dict[str, bool]:
+        """What of a step's speed is configured, and not chosen by the clock."""
+        ways = {'bf16': self.bf16, 'channels_last': self.channels_last}
+        return {name: way for name, way in ways.items() if way != 'auto'}
+
     @field_validator('network')
     @classmethod
     def _is_known(cls, name: str) -> str:

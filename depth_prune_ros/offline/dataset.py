@@ -60,7 +60,7 @@ class Dataset:
             the others share the rest by their frames
         :param size: (height, width) of the network
         :param fingerprint: of the bags and of how they were decoded
-        :raises TrainingError: no samples, or a share for a bag that is not there
+        :raises TrainingError: no samples, or a share for a bag that is not there or has none
         """
         self.bags = {name: len(samples) for name, samples in bags.items()}
         if not sum(self.bags.values()):
@@ -163,6 +163,10 @@ def _weights(frames: dict[str, int], shares: dict[str, float]) -> Array:
     pattern = share_patterns(frames, shares)
     given = {**shares, '': max(0.0, 1.0 - sum(shares.values()))}
     together = {p: sum(n for bag, n in frames.items() if pattern[bag] == p) for p in given}
+    for name in shares:
+        if not together[name]:
+            msg = f'expected samples in the bags of the share {name!r}, found none; leave it out'
+            raise TrainingError(msg)
     each = [
         np.full(n, given[pattern[bag]] / max(1, together[pattern[bag]]))
         for bag, n in frames.items()

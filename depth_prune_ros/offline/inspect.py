@@ -68,8 +68,11 @@ def draw_widths(groups: list[Group], title: str, path: Path) -> None:
     Draw each group's filters before (outline) and after (filled), in the order of computation.
 
     :param path: .png or .svg
-    :raises CheckpointError: the file cannot be written
+    :raises CheckpointError: another ending, or the file cannot be written
     """
+    if path.suffix not in ('.png', '.svg'):
+        msg = f'{path}: expected the name of a picture (.png or .svg), found {path.suffix!r}'
+        raise CheckpointError(msg)
     from matplotlib.figure import Figure
 
     size = (2 + _INCHES_PER_GROUP * len(groups), _HEIGHT_INCHES)
@@ -93,8 +96,8 @@ def draw_widths(groups: list[Group], title: str, path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path)
-    except (OSError, ValueError) as error:
-        msg = f'{path}: expected to write a picture (.png or .svg), found: {error}'
+    except OSError as error:
+        msg = f'{path}: expected to write a picture, found: {error}'
         raise CheckpointError(msg) from error
 
 

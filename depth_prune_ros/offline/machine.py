@@ -62,7 +62,7 @@ class Speed:
         return torch.channels_last if self.channels_last else torch.contiguous_format
 
 
-def fastest(bf16: bool | None, channels_last: bool | None) -> Speed:
+def fastest(bf16: bool | None = None, channels_last: bool | None = None) -> Speed:
     """
     Time what a network consists of, forwards and backwards, each way; None leaves the choice.
 

@@ -112,7 +112,8 @@ class Masks:
             found = budget.measure.show(budget.amount)
             msg = (
                 f'expected a budget above {budget.measure.show(smallest)} {budget.measure.name} '
-                f'(every group at its floor), found {found}; lower prune.floor or raise the budget'
+                f'(every group at its floor), found {found}; lower prune.floor, '
+                'prune.floor_filters or prune.multiple (--round), or raise the budget'
             )
             raise MaskError(msg)
 

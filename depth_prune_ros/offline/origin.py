@@ -13,7 +13,7 @@ from depth_prune_ros.offline.stage_folder import flat
 
 ORIGIN = 'begun_with'
 # of the configuration: what makes another training of a run
-_DECISIVE = ('losses', 'augment', 'shares', 'batch', 'seed')
+_DECISIVE = ('losses', 'augment', 'shares', 'batch', 'seed', 'average', 'hold_encoder')
 _INDIFFERENT = {'prune.latency_table'}
 _FROM_WEIGHTS = '; from weights: '
 
@@ -28,7 +28,8 @@ def check_origin(run: Path, wanted: Mapping[str, str], config: TrainConfig) -> N
     Compare what a training begins with, with what its folder's run was begun with.
 
     Runs without a record are of versions before it, and pass. Steps and rates may change: a run
-    is made longer, or goes on at a lower rate after it diverged.
+    is made longer, or goes on at a lower rate after it diverged. The steps of masks may not: when
+    filters go is laid down by them.
 
     :param wanted: what would stand under ORIGIN in the card's provenance
     :raises CheckpointError: they differ; names the first difference
@@ -37,7 +38,8 @@ def check_origin(run: Path, wanted: Mapping[str, str], config: TrainConfig) -> N
         return
     last = checkpoints.load(run)
     found = last.card.get('provenance', {}).get(ORIGIN, wanted)
-    settings = flat(config.model_dump(include={*_DECISIVE, *(('prune',) if last.masks else ())}))
+    of_masks = ('prune', 'steps') if last.masks else ()
+    settings = flat(config.model_dump(include={*_DECISIVE, *of_masks}))
     before = flat(last.config)
     pairs = {name: (value, found.get(name, '')) for name, value in wanted.items()}
     pairs |= {key: (value, before[key]) for key, value in settings.items() if key in before}

@@ -24,7 +24,6 @@ from depth_prune_ros.bags.frames import read_frames
 from depth_prune_ros.bags.frames import Topics
 from depth_prune_ros.core.card import ModelCard
 from depth_prune_ros.core.engine import DepthEngine
-from depth_prune_ros.core.errors import BagError
 from depth_prune_ros.core.errors import ConfigError
 from depth_prune_ros.core.errors import ModelError
 from depth_prune_ros.core.images import resize_image
@@ -37,6 +36,7 @@ from depth_prune_ros.offline.int8_search import Bench
 from depth_prune_ros.offline.int8_search import fewest_float
 from depth_prune_ros.offline.int8_search import Trial
 from depth_prune_ros.offline.training_data import bag_name
+from depth_prune_ros.offline.training_data import by_name
 import numpy as np
 from numpy.typing import NDArray
 
@@ -130,10 +130,7 @@ def _check_request(
         msg = f'expected a loss from 0, such as 0.05, found {max_loss}'
         raise ConfigError(msg)
     for same in (bags, val):
-        names = [bag_name(bag) for bag in same]
-        if len(set(names)) < len(names):
-            msg = f'expected bags of different names, found {", ".join(names)}; rename one'
-            raise BagError(msg)
+        by_name(same)
     if out.resolve() == source.resolve():
         msg = f'{out}: expected another file than the float model, found the same; name another'
         raise ModelError(msg)

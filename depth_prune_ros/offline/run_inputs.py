@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from depth_prune_ros.bags.topics import named_topics
 from depth_prune_ros.offline.cache import default_folder
 from depth_prune_ros.offline.config import TrainConfig
 from depth_prune_ros.offline.fingerprint import bag_digest
@@ -38,13 +39,14 @@ class RunInputs:
         self._digests: dict[Path, str] = {}
 
     def bags(self, bags: Sequence[Path], kind: str = 'bag') -> Inputs:
-        """Return the digests of bags, in their order."""
+        """Return the digests of bags, in their order, and the topics that are named."""
         notes = Path(self._config.train.cache or default_folder()) / 'digests'
         for bag in bags:
             if bag not in self._digests:
                 self._digests[bag] = bag_digest(bag, notes)
-        order = {f'order of {kind}s': [bag_name(bag) for bag in bags]}
-        return {**{f'{kind} {bag_name(bag)}': self._digests[bag] for bag in bags}, **order}
+        found: Inputs = {f'{kind} {bag_name(bag)}': self._digests[bag] for bag in bags}
+        found[f'order of {kind}s'] = [bag_name(bag) for bag in bags]
+        return {**found, 'topics': topics} if (topics := named_topics()) else found
 
     def cache(self) -> Inputs:
         """Return what decoded frames depend on."""

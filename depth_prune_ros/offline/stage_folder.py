@@ -57,8 +57,8 @@ class StageFolder:
         """
         Have the folder ready: as it is, to be gone on with, or empty.
 
-        What was whole and has other inputs now is kept beside it as NAME.before. One of whose
-        products a file is gone is made again.
+        What was whole and has other inputs now is kept beside it as NAME.before, a training that
+        was not yet whole as NAME.stopped. One of whose products a file is gone is made again.
 
         :param goes_on: whether the stage can go on from where it was interrupted
         :raises ConfigError: a folder that no stage has made
@@ -71,11 +71,13 @@ class StageFolder:
             missing = [name for name in products if not (self.path / name).is_file()]
             if same and record['done'] and not missing:
                 return Begun('unchanged')
-            if same and goes_on and not record['done'] and any(self.path.glob('step-*')):
+            stopped = goes_on and not record['done'] and any(self.path.glob('step-*'))
+            if same and stopped:
                 return Begun('gone on with')
             lost = f'missing: {", ".join(missing)}' if missing else ''
             why = lost if same else _changes(record['inputs'], self._inputs)
-            self._clear(keep=record['done'] and not missing)
+            whole = record['done'] and not missing
+            self._clear('before' if whole else 'stopped' if stopped else '')
         self._make()
         return Begun('made', why)
 
@@ -101,14 +103,14 @@ class StageFolder:
             raise ConfigError(msg) from error
         return record
 
-    def _clear(self, *, keep: bool) -> None:
+    def _clear(self, kept_as: str) -> None:
         hidden = self.path.with_name(f'.{self.path.name}.old')
         shutil.rmtree(hidden, ignore_errors=True)
         self.path.rename(hidden)
-        if keep:
-            before = self.path.with_name(f'{self.path.name}.before')
-            shutil.rmtree(before, ignore_errors=True)
-            hidden.rename(before)
+        if kept_as:
+            kept = self.path.with_name(f'{self.path.name}.{kept_as}')
+            shutil.rmtree(kept, ignore_errors=True)
+            hidden.rename(kept)
         shutil.rmtree(hidden, ignore_errors=True)
 
     def _make(self) -> None:

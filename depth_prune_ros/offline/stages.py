@@ -55,10 +55,10 @@ def train(
     :param start: checkpoint to start from; None starts a new network
     :param teachers: checkpoints whose disparities are distilled into the network
     :return: the last checkpoint's folder
-    :raises CheckpointError: out has a run of another start or teachers
+    :raises CheckpointError: masks in a start or teacher; out has a run of another beginning
     """
     torch.manual_seed(config.seed)
-    before = checkpoints.load(start) if start is not None else None
+    before = checkpoints.load_unmasked(start) if start is not None else None
     network = _new_network(config) if before is None else before.build()
     if before is not None:
         refer_to(network, before.card['baseline_m'], config.baseline_m)
@@ -66,7 +66,7 @@ def train(
     teacher_digests = ' '.join(weights_digest(teacher) for teacher in teachers)
     origin = {'start': weights_digest(start), 'teacher': teacher_digests}
     check_origin(out, origin, config)
-    known = [checkpoints.load(teacher) for teacher in teachers]
+    known = [checkpoints.load_unmasked(teacher) for teacher in teachers]
     card = _card(config, data, before, origin, known)
     wise = Teachers([_teacher(teacher, config) for teacher in known])
     trainer = Trainer(network, data.dataset, config, card=card, teachers=wise)
@@ -91,10 +91,10 @@ def prune(
     :param budget: such as macs=0.2; a latency is predicted by the table of this computer, which
         is made where there is none, and measured at the last choice and at the end
     :return: the last checkpoint's folder
-    :raises CheckpointError: out has a run of another budget, form or start
+    :raises CheckpointError: masks in the start; out has a run of another beginning
     """
     torch.manual_seed(config.seed)
-    before = checkpoints.load(start)
+    before = checkpoints.load_unmasked(start)
     check_baseline(before.card, config.baseline_m, 'checkpoint')
     network = before.build()
     _check_network(network, config)

@@ -76,10 +76,8 @@ class Trainer:
         self._config = config
         self._card = dict(card)
         self._weights = Weights(**config.losses.model_dump(exclude={'distillation'}))
-        rate, decay = config.learning_rate, config.weight_decay
-        self._optimiser = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=decay)
-        ways = (config.bf16, config.channels_last)
-        self._use(fastest(*(None if way == 'auto' else way for way in ways)))
+        self._optimiser = torch.optim.AdamW(network.parameters())
+        self._use(fastest(**config.ways))
         averaged = config.average > 0 and masks is None  # masked filters have nothing to average
         self._average = WeightAverage(network, config.average) if averaged else None
         self._guard = LossGuard(config.explosion)
@@ -113,7 +111,7 @@ class Trainer:
         if 'loss' in state:
             self._guard.load(state['loss'])
             torch.set_rng_state(state['random'])
-            self._use(Speed(**state['speed']))
+            self._use(Speed(**{**state['speed'], **self._config.ways}))
         self.step = last.step
         return True
 
@@ -229,7 +227,7 @@ class Trainer:
         config = self._config
         rate = learning_rate(self.step, config.steps, config.learning_rate, config.final_rate)
         for group in self._optimiser.param_groups:
-            group['lr'] = rate
+            group.update(lr=rate, weight_decay=config.weight_decay)
         if self.masks is not None:
             self.masks.choose(self.step, config.steps)
         image = batch.image.contiguous(memory_format=self.speed.memory_format)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from depth_prune_ros.bags.frames import Frame
 from depth_prune_ros.bags.frames import read_frames
+from depth_prune_ros.bags.losses import warn
 from depth_prune_ros.core.errors import BagError
 from depth_prune_ros.core.errors import TrainingError
 from depth_prune_ros.core.metrics import EIGEN
@@ -41,20 +42,15 @@ def read_data(
     Open training bags through their caches, and read validation bags into memory.
 
     :param reading: called with the bag's name and the frames read so far
-    :raises BagError: a bag that cannot be read, or two of one name
+    :raises BagError: a bag that cannot be read, or two to learn from, or to judge on, of one name
     :raises TrainingError: nothing that the configured losses learn from, or a cache that cannot
         be written
     """
-    samples: dict[str, CachedSamples] = {}
-    for bag in bags:
-        name = bag_name(bag)
-        if name in samples:
-            msg = f'expected bags of different names, found {name!r} twice; rename one'
-            raise BagError(msg)
-        samples[name] = samples_of(bag, config, reading)
+    learned_from, judged_on = by_name(bags), by_name(val)
+    samples = {name: samples_of(bag, config, reading) for name, bag in learned_from.items()}
     _check_taught(samples, config)
-    judging = val if ranks.rank() == 0 else ()
-    validation = {bag_name(bag): validation_frames(bag, reading) for bag in judging}
+    judging = judged_on if ranks.rank() == 0 else {}
+    validation = {name: validation_frames(bag, reading) for name, bag in judging.items()}
     fingerprint = _fingerprint({name: found.fingerprint for name, found in samples.items()})
     size = (config.height, config.width)
     dataset = Dataset(samples, config.shares, size, config.baseline_m, config.augment, fingerprint)
@@ -62,13 +58,16 @@ def read_data(
 
 
 def _check_taught(samples: dict[str, CachedSamples], config: TrainConfig) -> None:
-    """Refuse bags that have nothing of what the losses compare with."""
+    """Refuse bags that have nothing of what the losses compare with; warn of a single one."""
+    useless = [name for name, found in samples.items() if not len(found)]
     learned = [name for name in ('depth', 'photometric', 'hints') if getattr(config.losses, name)]
     by_depth, by_views = 'depth' in learned, {'photometric', 'hints'} & {*learned}
     every = (sample for bag in samples.values() for sample in bag)
     if any((by_depth and len(s.points)) or (by_views and s.right is not None) for s in every):
+        for name in useless:
+            warn(f'{name}: nothing is learned of it, no frame has a right image or depth')
         return
-    if any(map(len, samples.values())):
+    if len(useless) < len(samples):
         has, other = ('right images', 'photometric') if by_depth else ('measured depth', 'depth')
         msg = (
             f'expected frames for losses.{" or losses.".join(learned)}, found none: the bags have '
@@ -116,6 +115,19 @@ def validation_frames(bag: Path, reading: Reading) -> list[Frame]:
 def _fingerprint(bags: dict[str, str]) -> str:
     """Return a digest of the bags' own: their order and names decide what is drawn."""
     return hashlib.blake2b(json.dumps(list(bags.items())).encode(), digest_size=16).hexdigest()
+
+
+def by_name(bags: Sequence[Path]) -> dict[str, Path]:
+    """
+    Return bags by their names, in their order.
+
+    :raises BagError: two of one name
+    """
+    names = [bag_name(bag) for bag in bags]
+    if len(set(names)) < len(names):
+        msg = f'expected bags of different names, found {", ".join(names)}; rename one'
+        raise BagError(msg)
+    return dict(zip(names, bags, strict=True))
 
 
 def bag_name(bag: Path) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 import time
 from typing import Any
 
+from depth_prune_ros.core.errors import CheckpointError
 from depth_prune_ros.offline import checkpoint as checkpoints
 from depth_prune_ros.offline.checkpoint import Checkpoint
 
@@ -22,8 +23,14 @@ def checkpoint_writer(run: Path) -> Iterator[CheckpointWriter]:
     """
     Write the checkpoints of a run; at the end, wait for the last one.
 
-    :raises CheckpointError: it could not be written, and no other error is under way
+    :raises CheckpointError: the run's folder cannot be made; or the last one could not be
+        written, and no other error is under way
     """
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        msg = f'{run}: expected a folder for checkpoints, found: {error.strerror}'
+        raise CheckpointError(msg) from error
     with ThreadPoolExecutor(1) as thread:
         writer = CheckpointWriter(run, thread)
         yield writer

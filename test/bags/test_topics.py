@@ -11,6 +11,7 @@ from depth_prune_ros.bags.topics import COMPRESSED
 from depth_prune_ros.bags.topics import INFO
 from depth_prune_ros.bags.topics import name_topics
 from depth_prune_ros.bags.topics import RAW
+from depth_prune_ros.bags.topics import topic_options
 from depth_prune_ros.bags.topics import Topics
 from depth_prune_ros.core.errors import BagError
 import pytest
@@ -142,6 +143,13 @@ def test_depth_that_is_judged_is_found_only_by_its_name() -> None:
     assert choose_topics(BAG, types, ['/a/depth']).depth == '/b/depth'
     name_topics(depth='/a/depth')
     assert choose_topics(BAG, types, ['/a/depth']).depth == '/a/depth'
+
+
+def test_named_topics_are_options_again() -> None:
+    assert topic_options() == []
+    name_topics(left='/a', right='none', left_info='', depth='/d')
+    assert topic_options() == ['--left', '/a', '--right', 'none', '--depth', '/d']
+    assert topic_options({'depth', 'left'}) == ['--right', 'none']
 
 
 @pytest.mark.parametrize('camera', ['color', 'rgb', 'left', 'infra1'])

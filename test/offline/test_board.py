@@ -70,6 +70,24 @@ def test_everything_is_there(tmp_path: Path) -> None:
     assert picture.shape[0] > 4 * 320
 
 
+def test_a_full_disk_ends_the_events_alone(tmp_path: Path) -> None:
+    code = (
+        'from pathlib import Path\n'
+        'from full_disk import files_of_at_most\n'
+        'from test_board import Board, _progress\n'
+        f'board = Board(Path({str(tmp_path)!r}))\n'
+        'with files_of_at_most(5000):\n'
+        '    for step in range(1, 300):\n'
+        '        board(_progress(step, step % 20 == 0))\n'
+        '    board.close()\n'
+    )
+    command = [sys.executable, '-c', code]
+    here = Path(__file__).parent
+    done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=here)
+    said = f'{tmp_path / FOLDER}: no more events of this training: File too large\n'
+    assert (done.returncode, done.stdout, done.stderr) == (0, '', said)
+
+
 def test_silent_without_tensorboard(tmp_path: Path) -> None:
     code = (
         'import sys\n'

@@ -15,6 +15,7 @@ from typing import Any
 from depth_prune_ros.bags.frames import read_frames
 from depth_prune_ros.bags.street import Street
 from depth_prune_ros.bags.street import street_to_bag
+from depth_prune_ros.bags.topics import name_topics
 from depth_prune_ros.core.errors import BagError
 from depth_prune_ros.core.errors import TrainingError
 from depth_prune_ros.offline import cache
@@ -139,6 +140,18 @@ def test_another_option_is_another_cache(
     assert seen == [1, 2, 3, 4]
     assert other.fingerprint != first.fingerprint
     assert len(_caches(folder)) == 2
+
+
+def test_named_topics_are_another_cache(bag: Path, folder: Path) -> None:
+    first = _read(bag, folder)[0]
+    try:
+        name_topics(right='none')
+        other, seen = _read(bag, folder)
+    finally:
+        name_topics()
+    assert (seen, other[0].right) == ([1, 2, 3, 4], None)
+    assert first[0].right is not None
+    assert other.fingerprint != first.fingerprint
 
 
 def test_a_changed_bag_is_decoded_anew(bag: Path, folder: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from depth_prune_ros.core.errors import CheckpointError
 from depth_prune_ros.offline import checkpoint as checkpoints
 from depth_prune_ros.offline.checkpoint import Checkpoint
+from depth_prune_ros.offline.writer import checkpoint_writer
 from full_disk import files_of_at_most
 import pytest
 from safetensors.torch import save_file
@@ -188,6 +189,17 @@ def test_nothing_is_unpickled(state: Checkpoint, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError):
         checkpoints.load(folder)
     assert not sprung.exists()
+
+
+def test_a_folder_that_cannot_be_made_is_refused_before_the_first_step(tmp_path: Path) -> None:
+    file = tmp_path / 'file'
+    file.touch()
+    for run in (file, file / 'run'):
+        with (
+            pytest.raises(CheckpointError, match=f'^{run}: expected a folder for checkpoints'),
+            checkpoint_writer(run),
+        ):
+            pytest.fail('a training began')
 
 
 def test_tensors_of_a_larger_one_are_written_alone(state: Checkpoint, tmp_path: Path) -> None:

@@ -274,6 +274,12 @@ def test_a_share_for_no_bag() -> None:
         _dataset({'kitti': 2, 'yard': 2}, {'kitti': 0.5, 'strasse*': 0.5})
 
 
+def test_a_share_of_bags_without_samples() -> None:
+    with pytest.raises(TrainingError, match=r"the share 'yard', found none; leave it out"):
+        _dataset({'kitti': 2, 'yard': 0}, {'yard': 0.5})
+    _dataset({'kitti': 2, 'yard_1': 0, 'yard_2': 1}, {'yard*': 0.5})
+
+
 @pytest.mark.parametrize('bags', [{}, {'empty': []}])
 def test_no_samples(bags: dict[str, list[object]]) -> None:
     with pytest.raises(TrainingError, match='right image or measured depth, found none'):

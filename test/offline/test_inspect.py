@@ -65,8 +65,9 @@ def test_the_picture_shows_what_is_kept_in_the_colour_of_its_kind(tmp_path: Path
     assert areas[0] / areas[2] == pytest.approx(6 / 4, rel=0.1)
 
 
-def test_a_picture_of_an_unknown_kind(tmp_path: Path) -> None:
+@pytest.mark.parametrize('name', ['widths.doc', 'widths'])
+def test_a_picture_of_an_unknown_kind(tmp_path: Path, name: str) -> None:
     groups = [Group('stem', ('stem',), 8, 4, 1.0, 1.0)]
-    with pytest.raises(CheckpointError, match=r'widths\.doc: expected to write a picture \(\.png'):
-        draw_widths(groups, '', tmp_path / 'widths.doc')
+    with pytest.raises(CheckpointError, match=r'expected the name of a picture \(\.png'):
+        draw_widths(groups, '', tmp_path / name)
     assert list(tmp_path.iterdir()) == []

@@ -67,7 +67,8 @@ def starts(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 def _go(stage: str, out: Path, **changes: object) -> Path:
     """Run a stage for a few steps."""
     config = _config('mobilenet', (32, 64))
-    own = ('steps', 'learning_rate', 'seed', 'losses', 'augment')
+    own = ('steps', 'learning_rate', 'weight_decay', 'seed', 'losses', 'augment')
+    own += ('average', 'hold_encoder')
     settings = {key: changes.pop(key) for key in own if key in changes}
     form = {'form': changes.pop('form', 'budget')}
     form |= {'curvature': changes.pop('curvature', 1000.0)}
@@ -97,6 +98,9 @@ def _go(stage: str, out: Path, **changes: object) -> Path:
             'a run of augment.crop 0.5, found one',
         ),
         ('prune', {'curvature': 7.0}, 'a run of prune.curvature 7.0, found one of 1000.0'),
+        ('prune', {'steps': 3}, 'a run of steps 3, found one of 2'),
+        ('train', {'average': 0.9}, 'a run of average 0.9, found one of 0.0'),
+        ('train', {'hold_encoder': True}, 'a run of hold_encoder True, found one of False'),
     ],
 )
 def test_another_beginning_is_refused(
@@ -111,12 +115,30 @@ def test_another_beginning_is_refused(
     with pytest.raises(
         CheckpointError, match=f'expected {message}.*; name another --out'
     ) as caught:
-        _go(stage, tmp_path, steps=3, **{**first, **other})
+        _go(stage, tmp_path, **{**first, **other})
     assert '\n' not in str(caught.value)
     assert (last / 'weights.safetensors').read_bytes() == before
-    # steps and rate may change
-    again = _go(stage, tmp_path, steps=3, learning_rate=1e-5, **first)
-    assert checkpoints.load(again).step == 3
+    # the rate may change, and the steps where no masks follow them
+    steps = 2 if stage == 'prune' else 3
+    again = _go(stage, tmp_path, steps=steps, learning_rate=1e-5, weight_decay=0.5, **first)
+    assert checkpoints.load(again).step == steps
+    if stage == 'train':
+        (group,) = checkpoints.load_training(again)['optimiser']['param_groups']
+        assert (group['lr'] < 1e-5, group['weight_decay']) == (True, 0.5)
+
+
+@pytest.mark.parametrize('use', ['start', 'teacher', 'prune'])
+def test_masks_are_removed_before_a_network_is_used(
+    use: str, starts: tuple[Path, Path], tmp_path: Path
+) -> None:
+    masked = _go('prune', tmp_path / 'masked', start=starts[0]).parent
+    options: dict[str, object] = {'start': masked}
+    if use == 'teacher':
+        options = {'start': starts[0], 'teachers': [masked]}
+    said = f'{masked}: expected a checkpoint without masks, .* depth-prune compact {masked}'
+    with pytest.raises(CheckpointError, match=said):
+        _go('prune' if use == 'prune' else 'train', tmp_path / 'out', **options)
+    assert not (tmp_path / 'out').exists()
 
 
 def test_a_run_without_a_record_is_gone_on_with(starts: tuple[Path, Path], tmp_path: Path) -> None:
@@ -124,8 +146,8 @@ def test_a_run_without_a_record_is_gone_on_with(starts: tuple[Path, Path], tmp_p
     provenance = {k: v for k, v in last.card['provenance'].items() if k != 'begun_with'}
     old = replace(last, card={**last.card, 'provenance': provenance})
     checkpoints.save(tmp_path, old, checkpoints.load_training(tmp_path))
-    again = _go('prune', tmp_path, start=starts[1], budget='macs=0.3', steps=3)
-    assert checkpoints.load(again).step == 3
+    again = _go('prune', tmp_path, start=starts[1], budget='macs=0.3')
+    assert checkpoints.load(again).step == 2
 
 
 def test_the_card_has_the_licences_of_start_and_teachers(

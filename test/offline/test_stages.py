@@ -236,8 +236,10 @@ def test_validation_needs_depth_that_is_judged(bags: tuple[Path, Path], tmp_path
 
 
 def test_two_bags_of_one_name(bags: tuple[Path, Path]) -> None:
-    with pytest.raises(BagError, match="different names, found 'street_a' twice"):
+    with pytest.raises(BagError, match='different names, found street_a, street_a'):
         read_data([bags[0], bags[0]], [], CONFIG, lambda *_: None)
+    with pytest.raises(BagError, match='different names, found street_b, street_b'):
+        read_data(bags[:1], [bags[1], bags[1]], CONFIG, lambda *_: None)
 
 
 @pytest.mark.parametrize(

@@ -233,11 +233,11 @@ def test_other_data_are_not_gone_on_with(tmp_path: Path) -> None:
 
 
 def test_a_checkpoint_that_cannot_be_written_stops(tmp_path: Path) -> None:
-    """The thread that writes fails; the training does not go on as if nothing were."""
     out = tmp_path / 'run'
 
     def block(progress: Progress) -> None:
         if progress.step == 1:
+            out.rmdir()
             out.write_text('in the way')
 
     trainer = Trainer(_network(), _dataset(), _config(8), card={})
