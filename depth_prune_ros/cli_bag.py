@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from collections.abc import Iterator
-from contextlib import closing
 from contextlib import contextmanager
 from contextlib import ExitStack
 from functools import partial
@@ -130,6 +129,7 @@ def view(
     Example: depth-prune view bags/0002 --model models/depth_small.onnx --out 0002.rrd
     """
     from depth_prune_ros.bags.frames import read_frames
+    from depth_prune_ros.bags.topics import find_topics
     from depth_prune_ros.core.engine import DepthEngine
     from depth_prune_ros.core.models import model_file
     from depth_prune_ros.evaluation.view import Film
@@ -137,12 +137,13 @@ def view(
     from depth_prune_ros.evaluation.view import view_frames
 
     engine = DepthEngine.load(model_file(model))
+    find_topics(bag)  # a viewer opens for nothing that is no bag
     with bars() as progress, ExitStack() as stack:
         watchers: list[Callable[..., None]] = [stack.enter_context(Film(video))] if video else []
         if out:
-            watchers.append(stack.enter_context(closing(RerunLog(out))))
+            watchers.append(stack.enter_context(RerunLog(out)))
         if viewer or not (out or video):
-            watchers.append(stack.enter_context(closing(RerunLog(viewer=viewer))))
+            watchers.append(stack.enter_context(RerunLog(viewer=viewer)))
         done = view_frames(read_frames(bag), engine, watchers, lambda n: progress('showing', n, 0))
     say(f'{bag}: {done} frames shown{"".join(f"; {path}" for path in (out, video) if path)}')
 

@@ -25,7 +25,7 @@ def bag_files(bag: Path) -> tuple[list[Path], list[Damage]]:
         _check_suffix(bag)
         return [bag], []
     for suffix in SUFFIXES:
-        here = sorted(path for path in bag.iterdir() if _kind(path) == suffix)
+        here = sorted(path for path in bag.iterdir() if path.is_file() and _kind(path) == suffix)
         if here:
             return _listed(bag, here)
     msg = f'{bag}: expected a folder with .mcap, .db3 or .bag files, found none of them'

@@ -23,11 +23,18 @@ _ENGINES: dict[str, Callable[[], Any]] = {
 
 
 def inflate_message(data: Buffer) -> Buffer:
-    """Decompress a message of a bag with compression mode "message"; any other comes back."""
+    """
+    Decompress a message of a bag with compression mode "message"; any other comes back.
+
+    :raises ValueError: it does not decompress
+    """
     # No serialised message starts like this: CDR begins with 0, ROS 1 with its header's number.
     if data[:4] != ZSTD_MAGIC:
         return data
-    return zstandard.ZstdDecompressor().decompressobj().decompress(data)
+    try:
+        return zstandard.ZstdDecompressor().decompressobj().decompress(data)
+    except zstandard.ZstdError as error:
+        raise ValueError(str(error)) from error
 
 
 def inflate_part(kind: str, data: Buffer) -> Buffer:

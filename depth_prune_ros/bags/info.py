@@ -17,6 +17,7 @@ from depth_prune_ros.bags.messages import disparity_baseline_m
 from depth_prune_ros.bags.messages import intrinsics
 from depth_prune_ros.bags.messages import projection
 from depth_prune_ros.bags.reading import BagReader
+from depth_prune_ros.bags.reading import one_line
 from depth_prune_ros.bags.reading import open_bag
 from depth_prune_ros.bags.reading import read_messages
 from depth_prune_ros.bags.reading import topics_by_type
@@ -226,11 +227,11 @@ def _baseline_m(cameras: tuple[Camera, ...], topics: Topics | None) -> float | N
 
 def _check(bag: Path, progress: Callable[[int], None] | None) -> Check:
     """Read every message, then every frame."""
-    with open_bag(bag) as reader:
-        for _ in reader.messages():
-            pass
     frames = right = depth = 0
     try:
+        with open_bag(bag) as reader, one_line(bag):
+            for _ in reader.messages():
+                pass
         for frame in read_frames(bag):
             frames += 1
             right += frame.right is not None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from depth_prune_ros.bags.messages import cloud_points
@@ -19,7 +18,6 @@ from depth_prune_ros.bags.transforms import TOPIC as TF_STATIC
 from depth_prune_ros.core.camera import Intrinsics
 from depth_prune_ros.core.camera import points_to_depth
 from depth_prune_ros.core.errors import BagError
-from depth_prune_ros.core.errors import ImageError
 from depth_prune_ros.core.images import image_to_depth
 import numpy as np
 from numpy.typing import NDArray
@@ -64,7 +62,8 @@ class MeasuredDepth:
         Return the depth of an image: a depth image's, else the lidar's.
 
         :param others: topic -> message that belongs to the left image
-        :raises BagError: nothing connects the lidar with the camera, or its first cloud is odd
+        :raises BagError: nothing connects the lidar with the camera
+        :raises EncodingError: its first cloud is of a layout that nothing here reads
         """
         image = others.get(self._topics.depth or '')
         if image is not None and self._registered(left.message, image.message, camera):
@@ -91,11 +90,8 @@ class MeasuredDepth:
         return Measured(depth, 'lidar', f'lidar {cloud.topic}')
 
     def _points(self, cloud: Stamped) -> NDArray[np.float32] | None:
-        if self._had_points:
-            return decode(self._reader, cloud, partial(_decodable_points, cloud.topic))
-        # The first cloud that cannot be read: of a layout that none will be read of.
-        points = cloud_points(cloud.topic, cloud.message)
-        self._had_points = points.size > 0
+        points = decode(self._reader, cloud, cloud_points, first=not self._had_points)
+        self._had_points = self._had_points or (points is not None and points.size > 0)
         return points
 
     def _registered(self, left: Any, depth: Any, camera: Intrinsics) -> bool:
@@ -109,11 +105,3 @@ class MeasuredDepth:
             f'those of {camera.width}x{camera.height} in {frames[1]!r} and are left out',
         )
         return False
-
-
-def _decodable_points(topic: str, cloud: Any) -> NDArray[np.float32]:
-    """Return a cloud's points; raises what decode() takes for damage, which names the topic."""
-    try:
-        return cloud_points(topic, cloud)
-    except BagError as error:
-        raise ImageError(str(error).removeprefix(f'{topic}: ')) from None

@@ -8,6 +8,8 @@ from typing import Any
 from depth_prune_ros.bags.topics import Topics
 from depth_prune_ros.core.camera import Intrinsics
 from depth_prune_ros.core.errors import BagError
+from depth_prune_ros.core.errors import EncodingError
+from depth_prune_ros.core.errors import ImageError
 import numpy as np
 from numpy.typing import NDArray
 
@@ -75,25 +77,25 @@ def disparity_baseline_m(message: Any) -> float:
     return float(message.t if hasattr(message, 't') else message.T)
 
 
-def cloud_points(topic: str, cloud: Any) -> NDArray[np.float32]:
+def cloud_points(cloud: Any) -> NDArray[np.float32]:
     """
     Return the points of a PointCloud2 [N, 3], without those that have a NaN.
 
-    :param topic: for error messages
-    :raises BagError: a cloud without x, y, z, with less data than it says, or whose fields are
-        of no known type or do not lie inside its points
+    :raises EncodingError: a cloud without x, y, z, or whose fields are of no known type or do not
+        lie inside its points
+    :raises ImageError: less data than it says
     """
     if not cloud.width or not cloud.height:
         return np.empty((0, 3), np.float32)
-    dtype = _point_dtype(topic, cloud)
+    dtype = _point_dtype(cloud)
     data = np.frombuffer(cloud.data, np.uint8)
     used = cloud.width * cloud.point_step
     if cloud.row_step < used or data.size < cloud.height * cloud.row_step:
         msg = (
-            f'{topic}: expected {cloud.height} rows of {cloud.width} points of '
+            f'expected {cloud.height} rows of {cloud.width} points of '
             f'{cloud.point_step} bytes, found {data.size} bytes (row_step {cloud.row_step})'
         )
-        raise BagError(msg)
+        raise ImageError(msg)
     rows = data[: cloud.height * cloud.row_step].reshape(cloud.height, cloud.row_step)
     points = np.ascontiguousarray(rows[:, :used]).reshape(-1).view(dtype)
     xyz = np.empty((points.size, 3), np.float32)
@@ -103,28 +105,26 @@ def cloud_points(topic: str, cloud: Any) -> NDArray[np.float32]:
     return xyz if finite.all() else xyz[finite]
 
 
-def _point_dtype(topic: str, cloud: Any) -> np.dtype[np.void]:
+def _point_dtype(cloud: Any) -> np.dtype[np.void]:
     """Return where x, y and z lie in a point, as a structured type."""
     fields = {f.name: f for f in cloud.fields if f.name in ('x', 'y', 'z')}
     if len(fields) != 3:
         names = ', '.join(f.name for f in cloud.fields)
-        msg = f'{topic}: expected a cloud with fields x, y, z, found {names or "none"}'
-        raise BagError(msg)
+        msg = f'expected a cloud with fields x, y, z, found {names or "none"}'
+        raise EncodingError(msg)
     order = '>' if cloud.is_bigendian else '<'
     formats = []
     for name, field in fields.items():
         kind = _DTYPES.get(field.datatype)
         if kind is None:
-            msg = (
-                f'{topic}: expected x, y, z of datatype 1 to 8, found {field.datatype} for {name}'
-            )
-            raise BagError(msg)
+            msg = f'expected x, y, z of datatype 1 to 8, found {field.datatype} for {name}'
+            raise EncodingError(msg)
         if field.offset + int(kind[1]) > cloud.point_step:
             msg = (
-                f'{topic}: expected fields x, y, z inside points of {cloud.point_step} bytes, '
+                f'expected fields x, y, z inside points of {cloud.point_step} bytes, '
                 f'found {name} at byte {field.offset}'
             )
-            raise BagError(msg)
+            raise EncodingError(msg)
         formats.append(order + kind)
     return np.dtype(
         {

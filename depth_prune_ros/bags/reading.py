@@ -136,6 +136,8 @@ class BagReader(AnyReader):
         """
         Yield connection, time in the bag and data in the order of time.
 
+        Data may be compressed, see inflate_message.
+
         :param connections: which to read; none: all of them
         :param start: only messages from this time on, nanoseconds
         :param stop: only messages before this time, nanoseconds
@@ -149,7 +151,7 @@ class BagReader(AnyReader):
                 sources.append(_later(reader.start_time, reader.messages(own, start, stop)))
         for connection, bag_ns, data in merge(*sources, key=itemgetter(1)):
             if connection is not None:
-                yield connection, bag_ns, inflate_message(data) if self.is2 else data
+                yield connection, bag_ns, data
 
 
 @contextmanager
@@ -170,7 +172,7 @@ def open_bag(path: Path, *, strict: bool = False) -> Iterator[BagReader]:
             files, cut = unpack(files, folder)
             missing += cut
         reader = BagReader(path, files, strict=strict)
-        with _one_line(path):
+        with one_line(path):
             for damage in missing:
                 reader.gap(damage)
             stack.enter_context(reader)
@@ -186,18 +188,20 @@ def read_messages(path: Path, reader: BagReader, topics: Collection[str]) -> Ite
     Read the messages of some topics in the order of recording.
 
     Messages that do not deserialise are lost like everything else that is damaged, but counted.
+    Of a topic of several types only one is read, that of topics_by_type.
 
     :param path: for error messages
     :param reader: from open_bag
     :raises BagError: a bag that cannot be read on
     """
-    connections = [found for found in reader.connections if found.topic in topics]
+    types = {name: kind for name, kind in topics_by_type(reader).items() if name in topics}
+    connections = [c for c in reader.connections if types.get(c.topic) == c.msgtype]
     if not connections:
         return
     messages = reader.messages(connections)
     gaps, numbers = len(reader.gaps), Counter[str]()
     while True:
-        with _one_line(path):
+        with one_line(path):
             found = next(messages, None)
         if found is None:
             return
@@ -207,7 +211,7 @@ def read_messages(path: Path, reader: BagReader, topics: Collection[str]) -> Ite
         numbers[connection.topic] += 1
         try:
             stamped = _stamped(reader, number, *found)
-        except AnyReaderError as error:
+        except (AnyReaderError, KeyError, ValueError) as error:
             reason = f'{connection.topic} at {bag_ns} ns: {words_of(error)}'
             reader.damaged(Damage(path, None, len(data), reason))
         else:
@@ -263,7 +267,7 @@ def _stamped(
     reader: AnyReader, number: int | None, connection: Connection, bag_ns: int, data: bytes
 ) -> Stamped:
     # As a view, since deserialising slices it, and slices of bytes are copies.
-    view: Any = memoryview(data)
+    view: Any = memoryview(inflate_message(data) if reader.is2 else data)
     message: Any = reader.deserialize(view, connection.msgtype)
     header = getattr(message, 'header', None)
     stamp_ns = header_ns(header) if header is not None else 0
@@ -275,7 +279,7 @@ def _unreadable(path: Path, reason: str) -> str:
 
 
 @contextmanager
-def _one_line(path: Path) -> Iterator[None]:
+def one_line(path: Path) -> Iterator[None]:
     """Turn whatever a damaged file makes the reader raise into a BagError."""
     try:
         yield

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from collections.abc import Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 import shutil
+import sqlite3
 import tempfile
 from types import TracebackType
 from typing import Any
@@ -108,10 +111,11 @@ class BagWriter:
         if writer is None or folder is None:
             return
         try:
-            writer.__exit__(kind, error, trace)
-            if kind is None:
-                self._refuse_existing()
-                (folder / self.path.name).rename(self.path)
+            with _one_line(self.path):
+                writer.__exit__(kind, error, trace)
+                if kind is None:
+                    self._refuse_existing()
+                    (folder / self.path.name).rename(self.path)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -255,7 +259,18 @@ class BagWriter:
                 offered_qos_profiles=[_qos(topic)],
             )
         data = self._typestore.serialize_cdr(msg, msgtype)
-        self._writer.write(self._connections[topic], stamp_ns, data)
+        with _one_line(self.path):
+            self._writer.write(self._connections[topic], stamp_ns, data)
+
+
+@contextmanager
+def _one_line(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, sqlite3.Error) as error:
+        reason = getattr(error, 'strerror', None) or error
+        msg = f'{path}: expected to write the bag, found: {reason}; free space, or name another'
+        raise BagError(msg) from error
 
 
 def _encode(image: NDArray[np.uint8], kind: str) -> bytes:

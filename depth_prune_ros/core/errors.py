@@ -5,7 +5,7 @@ Every error this package raises on purpose.
 
     DepthPruneError
     +-- BagError          a bag that is missing, empty, damaged or lacks a topic
-    +-- ImageError        an image whose encoding, size or rows do not fit
+    +-- ImageError        an image or a cloud whose encoding, size or rows do not fit
     |   +-- EncodingError an encoding that nothing here reads
     +-- CameraError       intrinsics or a baseline that cannot be used
     +-- ModelError        a model file that is not ours or does not fit its card
@@ -29,7 +29,7 @@ class BagError(DepthPruneError):
 
 
 class ImageError(DepthPruneError):
-    """An image whose encoding, size or rows do not fit."""
+    """An image or a cloud whose encoding, size or rows do not fit."""
 
 
 class EncodingError(ImageError):

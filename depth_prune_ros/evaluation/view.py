@@ -72,12 +72,12 @@ class RerunLog:
 
     def __init__(self, out: Path | None = None, viewer: str = '') -> None:
         """
-        Open the viewer; a file is opened with the first frame.
+        Open the viewer; a file is opened with the first frame. A context manager.
 
         :param out: .rrd file to write or overwrite; None shows the frames live
         :param viewer: URL of a running viewer, which a robot needs; none opens one here
         :raises ModuleNotFoundError: rerun-sdk is not installed
-        :raises ConfigError: no viewer answers there
+        :raises ConfigError: no viewer answers there, or opens here
         """
         import rerun
 
@@ -86,19 +86,39 @@ class RerunLog:
         self._out = out
         self._number = 0
         if out is None:
-            if viewer:
-                _reach(self._stream, viewer)
-            else:
-                self._stream.spawn()
+            _reach(self._stream, viewer)
             self._begin()
 
-    def close(self) -> None:
-        """Write what is still waiting; no frame comes after it."""
-        self._stream.flush()
-        self._stream.disconnect()
+    def __enter__(self) -> RerunLog:
+        """Log frames by calling it."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Write what is still waiting; raises ConfigError where that cannot be written."""
+        try:
+            self._stream.flush()
+            self._stream.disconnect()
+        except RuntimeError as reason:
+            if kind is None:
+                raise ConfigError(self._lost(reason)) from reason
 
     def __call__(self, frame: Frame, depth: Float) -> None:
-        """Log one frame and its predicted depth [h, w], metres."""
+        """Log one frame and its predicted depth [h, w], metres; raises ConfigError as at exit."""
+        try:
+            self._log(frame, depth)
+        except RuntimeError as reason:
+            raise ConfigError(self._lost(reason)) from reason
+
+    def _lost(self, reason: RuntimeError) -> str:
+        what = f'{self._out}: expected to write frames' if self._out else 'expected a viewer'
+        return f'{what}, found: {" ".join(str(reason).split())}'
+
+    def _log(self, frame: Frame, depth: Float) -> None:
         rerun, stream = self._rerun, self._stream
         if self._out is not None and self._number == 0:
             self._open_file(self._out)
@@ -153,14 +173,20 @@ class RerunLog:
 
 
 def _reach(stream: Any, viewer: str) -> None:
-    """Connect, and wait until the viewer answers: before anything is predicted."""
+    """Connect, or open a viewer, and wait until it answers: before anything is predicted."""
     try:
-        stream.connect_grpc(viewer)
+        if viewer:
+            stream.connect_grpc(viewer)
+        else:
+            stream.spawn()
         stream.flush(timeout_sec=REACH_S)
     except RuntimeError as error:
+        found = ' '.join(str(error).split())
         msg = (
-            f'--viewer: expected a running rerun viewer at {viewer}, found: '
-            f'{" ".join(str(error).split())}; start it there with: rerun --bind 0.0.0.0'
+            f'--viewer: expected a running rerun viewer at {viewer}, found: {found}; start it '
+            'there with: rerun --bind 0.0.0.0'
+            if viewer
+            else f'expected a screen for rerun, found: {found}; name --out, --video or --viewer'
         )
         raise ConfigError(msg) from error
 
@@ -197,6 +223,7 @@ class Film:
         self._writer: cv2.VideoWriter | None = None
         self._first: tuple[int, NDArray[np.uint8]] | None = None
         self._size = (0, 0)
+        self._written = 0
 
     def __enter__(self) -> Film:
         """Make the folder."""
@@ -215,9 +242,9 @@ class Film:
         if self._writer is not None:
             self._writer.release()
             if kind is None:
+                self._require_whole()
                 self._part.rename(self._path)
-            else:
-                self._part.unlink(missing_ok=True)
+            self._part.unlink(missing_ok=True)
 
     def __call__(self, frame: Frame, depth: Float) -> None:
         """Add one frame and its predicted depth [h, w], metres."""
@@ -244,10 +271,26 @@ class Film:
             code = cv2.VideoWriter.fourcc(*'mp4v')
             self._writer = cv2.VideoWriter(str(self._part), code, rate_hz, self._size)
             if not self._writer.isOpened():
-                msg = f'{self._path}: expected a film to be written, OpenCV has no mp4 codec here'
+                msg = (
+                    f'{self._path}: expected to begin a film, OpenCV cannot: it has no mp4 codec '
+                    'here, or the disk is full'
+                )
                 raise ConfigError(msg)
         width, height = self._size
         shown = picture[:height, :width]
         if shown.shape[:2] != (height, width):
             shown = np.asarray(cv2.resize(picture, self._size), np.uint8)
         self._writer.write(cv2.cvtColor(shown, cv2.COLOR_RGB2BGR))
+        self._written += 1
+
+    def _require_whole(self) -> None:
+        """Count the frames in the file: OpenCV says nothing when it could not write them."""
+        film = cv2.VideoCapture(str(self._part))
+        found = max(0, int(film.get(cv2.CAP_PROP_FRAME_COUNT)))
+        if found != self._written:
+            self._part.unlink(missing_ok=True)
+            msg = (
+                f'{self._path}: expected a film of {self._written} frames, found {found} written; '
+                'is the disk full?'
+            )
+            raise ConfigError(msg)

@@ -147,7 +147,7 @@ class TrainConfig(Strict):
 
     @property
     def ways(self) -> dict[str, bool]:
-        """What of a step's speed is configured, and not chosen by the clock."""
+        """Return what of a step's speed is configured, and not chosen by the clock."""
         ways = {'bf16': self.bf16, 'channels_last': self.channels_last}
         return {name: way for name, way in ways.items() if way != 'auto'}
 

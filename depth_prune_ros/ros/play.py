@@ -17,6 +17,7 @@ import threading
 import time
 from typing import Any
 
+from depth_prune_ros.bags.inflate import inflate_message
 from depth_prune_ros.bags.reading import open_bag
 from depth_prune_ros.core.errors import BagError
 from depth_prune_ros.core.errors import ReplayError
@@ -183,7 +184,8 @@ class Player:
 
     def _messages(self, connections: list[Connection]) -> Iterator[tuple[Connection, int, bytes]]:
         try:
-            yield from self._reader.messages(connections=connections)
+            for connection, bag_ns, data in self._reader.messages(connections=connections):
+                yield connection, bag_ns, inflate_message(data) if self._reader.is2 else data
         except Exception as error:  # a damaged bag raises anything, from struct to sqlite
             msg = f'{self._reader.paths[0]}: expected a whole bag, found: {error}; copy it again'
             raise BagError(msg) from error

@@ -12,6 +12,7 @@ import time
 
 from depth_prune_ros.bags.reading import open_bag
 from depth_prune_ros.bags.topics import find_topics
+from depth_prune_ros.bags.topics import Topics
 from depth_prune_ros.core.errors import ReplayError
 from depth_prune_ros.core.models import parameter_text
 from depth_prune_ros.ros.context import free_domain
@@ -36,6 +37,7 @@ from rclpy.qos import QoSReliabilityPolicy
 from rclpy.task import Future
 from rosbags.interfaces import Connection
 
+IMAGE, CAMERA_INFO = '/image', '/camera_info'
 DEPTH_TOPIC = '/depth_node/depth'
 INFO_TOPIC = '/depth_node/camera_info'
 OUTPUTS = {DEPTH_TOPIC: 'sensor_msgs/msg/Image', INFO_TOPIC: 'sensor_msgs/msg/CameraInfo'}
@@ -96,15 +98,16 @@ def replay(
     with ExitStack() as stack:
         sink = stack.enter_context(RawBagWriter(out_bag, OUTPUTS))
         reader = stack.enter_context(open_bag(bag))
-        played = [topic for topic in (topics.left, topics.left_info) if topic]
+        names = _names(topics)
+        played = list(names)
         connections = {c.topic: c for c in reader.connections if c.topic in played}
-        arguments = _node_arguments(model, connections[topics.left], topics.left_info)
+        arguments = _node_arguments(model, connections[topics.left])
         if playback.clock:
             arguments += ['-p', 'use_sim_time:=true']
         process = stack.enter_context(NodeProcess(arguments, domain_id))
         context = stack.enter_context(ros_context(domain_id))
         node = rclpy.create_node('depth_prune_replay', context=context)
-        player = Player(node, reader, played)
+        player = Player(node, reader, played, names)
         recorder = Recorder(node, OUTPUTS, sink, partial(player.in_last_loop, topics.left))
         with spinning(node):
             _wait_until_active(node, process)
@@ -120,9 +123,14 @@ def replay(
         return _report(recorder, report, topics.left, sink, out_bag)
 
 
-def _node_arguments(model: Path, image: Connection, info: str | None) -> list[str]:
+def _names(topics: Topics) -> dict[str, str]:
+    """Return the node's own names of a camera's: ROS 1 allows some that ROS 2 does not."""
+    names = {topics.left: IMAGE, topics.left_info: CAMERA_INFO}
+    return {topic: name for topic, name in names.items() if topic}
+
+
+def _node_arguments(model: Path, image: Connection) -> list[str]:
     """Make the node's ROS arguments."""
-    topic = '/' + image.topic.lstrip('/')
     compressed = image.msgtype.endswith('CompressedImage')
     parameters = {
         'model': parameter_text(model.resolve()),
@@ -135,12 +143,8 @@ def _node_arguments(model: Path, image: Connection, info: str | None) -> list[st
     if recorded_quality(image).reliability == QoSReliabilityPolicy.RELIABLE:
         # Best effort loses images larger than the shared memory segment of Fast DDS (512 KB);
         # here every frame of the bag counts.
-        parameters[f'qos_overrides.{topic}.subscription.reliability'] = 'reliable'
-    arguments = [arg for k, v in parameters.items() for arg in ('-p', f'{k}:={v}')]
-    arguments += ['-r', f'image:={topic}']
-    if info:
-        arguments += ['-r', f'camera_info:=/{info.lstrip("/")}']
-    return arguments
+        parameters[f'qos_overrides.{IMAGE}.subscription.reliability'] = 'reliable'
+    return [arg for k, v in parameters.items() for arg in ('-p', f'{k}:={v}')]
 
 
 def _require(condition: bool, process: NodeProcess, expected: str) -> None:

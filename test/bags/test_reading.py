@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 import shutil
+import sqlite3
 
 from depth_prune_ros.bags.frames import read_frames
+from depth_prune_ros.bags.info import read_info
+from depth_prune_ros.bags.losses import collect_findings
 from depth_prune_ros.core.errors import BagError
 import pytest
 from robot_bags import RobotBag
 from robot_bags import SECOND
 from robot_bags import START_NS
+from rosbags.rosbag2 import CompressionMode
 from rosbags.rosbag2 import StoragePlugin
+from rosbags.rosbag2 import Writer
 
 
 def test_a_folder_of_several_files_without_metadata_is_one_bag(tmp_path: Path) -> None:
@@ -58,6 +63,68 @@ def test_a_ros_1_bag_of_which_nothing_is_left(tmp_path: Path, size: int) -> None
     path.write_bytes(path.read_bytes()[:size])
     with pytest.raises(BagError, match=r'a.bag: cannot be read as a bag'):
         list(read_frames(path))
+
+
+def three_images() -> RobotBag:
+    bag = RobotBag()
+    for number in range(3):
+        bag.info('/cam/camera_info', START_NS + number * SECOND)
+        bag.image('/cam/image_raw', START_NS + number * SECOND, level=number)
+    return bag
+
+
+def sql(bag: Path, *statements: str) -> Path:
+    """Change the rows of a bag in SQLite; images are those of the second topic."""
+    with sqlite3.connect(bag / f'{bag.name}.db3', isolation_level=None) as base:
+        for statement in statements:
+            base.execute(statement)
+    base.close()
+    return bag
+
+
+def test_a_damaged_compressed_message_is_lost_alone(tmp_path: Path) -> None:
+    path = tmp_path / 'bag'
+    three_images().write(path, StoragePlugin.SQLITE3, CompressionMode.MESSAGE)
+    garbage = "data = CAST(substr(data, 1, 4) || x'0808080808080808' AS BLOB)"
+    sql(
+        path,
+        f'UPDATE messages SET {garbage} WHERE topic_id = 2 AND timestamp = {START_NS + SECOND}',
+    )
+    with collect_findings() as findings:
+        assert [(f.left[0, 0, 0], f.number) for f in read_frames(path)] == [(0, 0), (2, 2)]
+    (damage,) = findings.losses[path].damages
+    assert damage.reason.startswith(f'/cam/image_raw at {START_NS + SECOND} ns: zstd')
+    check = read_info(path, check=True).check
+    assert check is not None
+    assert check.frames == 2
+
+
+def test_a_message_of_a_type_that_is_not_described_is_lost(tmp_path: Path) -> None:
+    path = three_images().write(tmp_path / 'bag', StoragePlugin.SQLITE3)
+    sql(path, "DELETE FROM message_definitions WHERE topic_type = 'sensor_msgs/msg/CameraInfo'")
+    with pytest.raises(BagError, match='on /cam/camera_info, found only damaged ones'):
+        list(read_frames(path))
+
+
+def test_of_a_topic_of_two_types_one_is_read(tmp_path: Path) -> None:
+    """Of /x there are images and a camera_info, as where a driver was exchanged meanwhile."""
+    bag = three_images()
+    (info, image, *_) = bag.messages
+    bag.messages.append((START_NS, '/cam/image_raw', info[2], info[3]))
+    store = bag.store
+    with Writer(tmp_path / 'bag', version=9, storage_plugin=StoragePlugin.MCAP) as writer:
+        for bag_ns, topic, kind, message in bag.ordered():
+            known = [c for c in writer.connections if (c.topic, c.msgtype) == (topic, kind)]
+            link = known[0] if known else writer.add_connection(topic, kind, typestore=store)
+            writer.write(link, bag_ns, store.serialize_cdr(message, kind))
+    assert image[1] == '/cam/image_raw'
+    assert [frame.left[0, 0, 0] for frame in read_frames(tmp_path / 'bag')] == [0, 1, 2]
+
+
+def test_a_folder_of_bags_is_no_bag(tmp_path: Path) -> None:
+    three_images().write(tmp_path / 'run.mcap')
+    with pytest.raises(BagError, match='expected a folder with .mcap, .db3 or .bag files'):
+        list(read_frames(tmp_path))
 
 
 def test_what_is_no_bag_is_refused(tmp_path: Path) -> None:

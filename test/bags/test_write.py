@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+import sqlite3
 from typing import Any
 
 import cv2
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 import pytest
 from rosbags.highlevel import AnyReader
 from rosbags.interfaces import QosDurability
+from rosbags.rosbag2 import Writer
 
 STAMP_NS = 1_317_042_164_327_963_904
 CAMERA = Intrinsics(width=6, height=4, fx=5.0, fy=5.5, cx=2.5, cy=1.5)
@@ -236,3 +238,20 @@ def test_quaternion_turns_as_its_matrix_does(seed: int) -> None:
     for vector in np.eye(3):
         turned = vector + 2 * np.cross(axis, np.cross(axis, vector) + w * vector)
         np.testing.assert_allclose(turned, rotation @ vector, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    'full',
+    [sqlite3.OperationalError('database or disk is full'), OSError(28, 'No space left on device')],
+)
+def test_a_full_disk_names_the_bag_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, full: Exception
+) -> None:
+    def fail(*_: object) -> None:
+        raise full
+
+    monkeypatch.setattr(Writer, 'write', fail)
+    said = f'^{tmp_path / "bag"}: expected to write the bag, found: .*; free space'
+    with pytest.raises(BagError, match=said), BagWriter(tmp_path / 'bag') as bag:
+        bag.image('/image', 1, 'cam', np.zeros((2, 2, 3), np.uint8))
+    assert list(tmp_path.iterdir()) == []

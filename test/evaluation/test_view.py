@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import closing
 from contextlib import contextmanager
 from dataclasses import replace
 import os
@@ -28,6 +27,7 @@ from depth_prune_ros.evaluation.pictures import frame_strip
 from depth_prune_ros.evaluation.view import Film
 from depth_prune_ros.evaluation.view import RerunLog
 from depth_prune_ros.evaluation.view import view_frames
+from full_disk import files_of_at_most
 import numpy as np
 from numpy.typing import NDArray
 import pytest
@@ -103,10 +103,30 @@ def test_a_film_that_fails_leaves_nothing(tmp_path: Path, bag: Path, engine: Dep
         Film(tmp_path / 'a.avi')
 
 
+def test_a_film_that_the_disk_does_not_take_is_refused(
+    tmp_path: Path, bag: Path, engine: DepthEngine
+) -> None:
+    film, said = tmp_path / 'a.mp4', 'expected a film of 3 frames, found 0 written; is the disk'
+    refused = pytest.raises(ConfigError, match=f'^{film}: {said}')
+    with files_of_at_most(2000), refused, Film(film) as watcher:
+        view_frames(read_frames(bag), engine, [watcher])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_log_that_the_disk_does_not_take_is_refused(
+    tmp_path: Path, bag: Path, engine: DepthEngine
+) -> None:
+    log = tmp_path / 'a.rrd'
+    said = f'^{log}: expected to write frames, found: '
+    refused = pytest.raises(ConfigError, match=said)
+    with files_of_at_most(2000), refused, RerunLog(log) as watcher:
+        view_frames(read_frames(bag), engine, [watcher])
+
+
 def test_rerun_gets_image_depth_cloud_and_truth(
     tmp_path: Path, bag: Path, engine: DepthEngine
 ) -> None:
-    with closing(RerunLog(tmp_path / 'a.rrd')) as log:
+    with RerunLog(tmp_path / 'a.rrd') as log:
         view_frames(read_frames(bag), engine, [log])
     command = [sys.executable, '-m', 'rerun_cli', 'rrd', 'print', '-vv', str(tmp_path / 'a.rrd')]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -167,6 +187,22 @@ def test_the_viewer_draws_image_depth_and_clouds(tmp_path: Path, bag: Path) -> N
             if not blank:
                 break
     assert not blank
+
+
+def test_a_computer_without_a_screen_is_told_what_it_can_do(
+    tmp_path: Path, bag: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ('DISPLAY', 'WAYLAND_DISPLAY', 'WAYLAND_SOCKET'):
+        monkeypatch.delenv(name, raising=False)
+    model = write_tiny_model(tmp_path / 'tiny.onnx')
+    for which, said in (
+        (bag, 'error: expected a screen for rerun, found: '),
+        ('no', 'error: no:'),
+    ):
+        done = run('view', which, '--model', model)
+        assert done.returncode == 1
+        assert said in done.stderr
+        assert 'Traceback' not in done.stderr
 
 
 @pytest.mark.parametrize('url', ['rerun+http://127.0.0.1:9/proxy', 'nonsense'])

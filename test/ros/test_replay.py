@@ -31,6 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 import pytest
 import rclpy
+from robot_bags import RobotBag
 from rosbags.highlevel import AnyReader
 from rosbags.rosbag1 import Writer as Ros1Writer
 from rosbags.typesys import get_types_from_msg
@@ -201,6 +202,20 @@ def test_a_model_the_node_refuses_leaves_no_bag(bag: Path, tmp_path: Path) -> No
     with pytest.raises(ReplayError, match='found unconfigured.*expected a model card'):
         replay(bag, model, tmp_path / 'out')
     assert [path.name for path in tmp_path.iterdir()] == ['bare.onnx']
+
+
+def test_ros_1_names_that_ros_2_does_not_allow(tiny_model: Path, tmp_path: Path) -> None:
+    bag = RobotBag(ros1=True)
+    for stamp_ns in STAMPS_NS[:3]:
+        bag.info('/cameras/15306369/camera_info', stamp_ns)
+        bag.image('/cameras/15306369/image-raw', stamp_ns, level=90)
+    path = bag.write(tmp_path / 'serial.bag')
+    report = replay(path, tiny_model, tmp_path / 'out')
+    assert report.frames_in == 3
+    with open_bag(tmp_path / 'out') as reader:
+        (depth,) = [c for c in reader.connections if c.topic == report.depth_topic]
+        stamps = [header_stamp_ns(bytes(raw)) for _, _, raw in reader.messages([depth])]
+    assert stamps[-1] == STAMPS_NS[2]
 
 
 def test_an_existing_bag_is_not_overwritten(bag: Path, tiny_model: Path, tmp_path: Path) -> None:
