@@ -5,7 +5,7 @@
 # make lint|types|bench  one of the parts
 # make compare           every pruning method in one protocol: hours; goes on where it stopped
 # make recipe            one training for each change of the recipe; goes on where it stopped
-# make results           measure what compare made, write docs/results.md
+# make results           write docs/results.md of what bench, robustness, edges, compare, recipe left
 # make models            remake the shipped models from KITTI's frames in KITTI into MODELS: an hour or two
 # make gallery           the shipped network's depth on KITTI's validation drives, as pictures
 # make robustness        the shipped network's depth on changed images (KITTI's validation drives)

@@ -103,7 +103,7 @@ def prune(
     Masks and weights are learned jointly, over the whole network.
 
     Example: depth-prune prune runs/dense --budget macs=0.2 --config config/prune_small.yaml
-    --bags bags/0005 --val bags/0002 --out runs/masked
+    --bags bags/0005 --bags bags/street1 --val bags/0002 --out runs/masked
     """
     from depth_prune_ros.offline import stages
 

@@ -6,7 +6,11 @@ from collections.abc import Iterator
 import os
 from pathlib import Path
 
+from hypothesis import settings
 import pytest
+
+settings.register_profile('busy computers', deadline=None)
+settings.load_profile('busy computers')
 
 
 @pytest.fixture(scope='session', autouse=True)

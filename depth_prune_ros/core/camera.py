@@ -150,7 +150,7 @@ def _moved(points: NDArray[Any], cam_T_points: NDArray[Any]) -> NDArray[Any]:
 def _pixels(xyz: NDArray[Any], camera: Intrinsics) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return the columns and rows where points [3, N] in the optical frame are seen."""
     x, y, z = xyz
-    with np.errstate(divide='ignore', invalid='ignore'):
+    with np.errstate(divide='ignore', invalid='ignore', over='ignore'):
         return x / z * camera.fx + camera.cx, y / z * camera.fy + camera.cy
 
 

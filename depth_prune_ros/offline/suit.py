@@ -126,6 +126,8 @@ def suited(found: Sequence[Finding]) -> dict[str, Any]:
             'consistency': views if stereo else 0.0,
             'depth': 1.0 if depth else 0.0,
         },
+        # widths that onnxruntime is fast with
+        'prune': {'multiple': 8},
     }
 
 

@@ -85,7 +85,7 @@ def test_beyond_the_tolerance_nothing_goes_together() -> None:
     assert paired(left, right, tolerance_ms=10) == [(100, 110), (1100, None)]
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     st.lists(st.integers(0, 2000), max_size=12, unique=True),
     st.lists(st.integers(0, 2000), max_size=12, unique=True),

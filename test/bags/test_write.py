@@ -227,7 +227,7 @@ def test_writing_outside_the_with_statement_is_refused(tmp_path: Path) -> None:
         bag.image('/cam', STAMP_NS, 'cam', picture())
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.integers(0, 10**6))
 def test_quaternion_turns_as_its_matrix_does(seed: int) -> None:
     rotation = np.linalg.qr(np.random.default_rng(seed).normal(size=(3, 3)))[0]

@@ -45,7 +45,7 @@ def test_points_behind_the_camera_and_on_it_are_not_seen() -> None:
     depth = points_to_depth(points, np.eye(4), camera)
     assert np.argwhere(np.isfinite(depth)).tolist() == [[2, 4]]
     assert depth[2, 4] == 4.0
-    near = np.array([[0, 0, 0.05]], np.float32)
+    near = np.array([[0, 0, 0.05], [1e3, 0, 1e-38]], np.float32)
     assert np.isnan(points_to_depth(near, np.eye(4), camera)).all()
 
 

@@ -83,7 +83,7 @@ def test_perfect_depth() -> None:
 depths = st.floats(0.5, 90, width=32)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.tuples(depths, depths), min_size=1, max_size=30))
 def test_agrees_with_the_naive_loops(pairs: list[tuple[float, float]]) -> None:
     gt, prediction = [p[0] for p in pairs], [p[1] for p in pairs]

@@ -83,7 +83,7 @@ disparities = nst.arrays(
 
 @pytest.mark.parametrize('scaled', [False, True])
 @pytest.mark.parametrize('rules', [EIGEN, EIGEN_50, EIGEN_BENCHMARK], ids=lambda r: r.name)
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 @given(gt=depths, disparity=disparities)
 def test_a_frame_agrees_with_the_naive_loops(
     rules: Protocol, scaled: bool, gt: Float, disparity: Float
@@ -117,7 +117,7 @@ def test_a_frame_by_hand() -> None:
     assert (found.a1, found.a2, found.a3) == (0.5, 1, 1)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(
         st.tuples(st.floats(0, 120, width=32), st.floats(0, 120, width=32)),
@@ -169,7 +169,7 @@ def godard(l_disp: NDArray[np.float64], mirrored: NDArray[np.float64]) -> NDArra
     return out
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 @given(disparities, disparities)
 def test_flip_post_processing_agrees_with_the_naive_loops(one: Float, other: Float) -> None:
     expected = godard(one.astype(np.float64), other.astype(np.float64))

@@ -35,7 +35,7 @@ def _run(network: DepthNetwork, name: str) -> list[Tensor]:
 
 @pytest.mark.parametrize('name', SIZES)
 @given(seed=st.integers(0, 10**6))
-@settings(max_examples=6, deadline=None, derandomize=True)
+@settings(max_examples=6, derandomize=True)
 def test_compact_equals_masked(name: str, seed: int) -> None:
     widths = random_widths(name, seed)
     masks = random_masks(widths, seed)

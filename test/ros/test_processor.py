@@ -36,7 +36,9 @@ def test_a_rate_limit_lets_through_so_many() -> None:
     assert _passed(RateLimit(), 1000.0, 0.0) == 300
 
 
-@pytest.mark.parametrize(('rate_hz', 'images'), [(10.0, 100), (30.0, 300), (0.0, 300)])
+@pytest.mark.parametrize(
+    ('rate_hz', 'images'), [(10, 100), (20, 200), (25, 250), (30, 300), (0, 300)]
+)
 def test_a_higher_rate_counts_at_once(rate_hz: float, images: int) -> None:
     limit = RateLimit()
     assert _passed(limit, 1000.0, 0.01) == 1
