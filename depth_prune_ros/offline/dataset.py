@@ -154,8 +154,8 @@ def share_patterns(bags: Iterable[str], shares: Mapping[str, float]) -> dict[str
     if missing:
         names = ', '.join(found)
         msg = (
-            f'expected a bag named like {missing[0]!r} (in shares), found {names}; add one, or take '
-            'it out of shares'
+            f'expected a bag named like {missing[0]!r} (in shares), found {names}; add one, or '
+            'take it out of shares'
         )
         raise TrainingError(msg)
     return found
