@@ -105,7 +105,7 @@ def kitti_folder() -> Path:
 
 def _errors(file: Path, bags: dict[str, Path]) -> dict[str, float]:
     """Return AbsRel by drive (Eigen protocol, cap 80 m, no median scaling)."""
-    engine = DepthEngine.load(file)
+    engine = DepthEngine.load(file, repeatable=True)
     errors = {}
     for drive, bag in bags.items():
         result = evaluate_model(read_frames(bag), engine, EIGEN)
