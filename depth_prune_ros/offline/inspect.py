@@ -87,8 +87,9 @@ def draw_widths(groups: list[Group], title: str, path: Path) -> None:
     for i in at:
         axes.annotate(str(kept[i]), (i, kept[i]), ha='center', va='bottom', fontsize=6)
     axes.set_yscale('log', base=2)
+    axes.yaxis.set_major_formatter('{x:.0f}')
     axes.set_ylim(bottom=1, top=2 * max(dense))
-    axes.set_ylabel('filters')
+    axes.set_ylabel('filters (logarithmic)')
     axes.set_xticks(list(at), [g.name for g in groups], rotation=90, fontsize=7)
     axes.set_xlim(-0.7, len(groups) - 0.3)
     axes.set_title(title, fontsize=9)
