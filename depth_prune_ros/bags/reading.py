@@ -22,6 +22,7 @@ from typing import TypeVar
 from depth_prune_ros.bags.bag_files import bag_files
 from depth_prune_ros.bags.bag_files import PACKED
 from depth_prune_ros.bags.bag_files import unpack
+from depth_prune_ros.bags.definitions import types_of
 from depth_prune_ros.bags.inflate import inflate_message
 from depth_prune_ros.bags.losses import Damage
 from depth_prune_ros.bags.losses import Loss
@@ -82,7 +83,7 @@ class BagReader(AnyReader):
         :param files: its storage files, all of one kind and not compressed as files
         :param strict: raise BagError at the first damage
         """
-        super().__init__(files, default_typestore=_common_types())
+        super().__init__(files)
         self.bag = bag
         self.files = tuple(files)
         self.damages: dict[Damage, None] = {}
@@ -102,13 +103,18 @@ class BagReader(AnyReader):
 
     def _open(self) -> None:
         """Open the files; raises BagError where there is nothing to be read because of damage."""
-        super()._open()
+        assert self.stack is not None
+        for reader in self.readers:
+            self.stack.enter_context(reader)
+        # not rosbags' way: a definition that it cannot parse would cost the whole bag
+        self.connections = [found for reader in self.readers for found in reader.connections]
+        self.typestore = types_of(self.connections, _common_types(), ros2=self.is2)
         if self.damages and not self.message_count:
             raise BagError(_unreadable(self.bag, next(iter(self.damages)).reason))
-        readers: dict[Path, Any] = dict(zip(self.files, self.readers, strict=True))
+        by_file: dict[Path, Any] = dict(zip(self.files, self.readers, strict=True))
         for gap in self.gaps:
-            reader = readers.get(gap.file) if gap.is_end else None
-            self.whole_until_ns = min(self.whole_until_ns, reader.end_time if reader else 0)
+            whole = by_file.get(gap.file) if gap.is_end else None
+            self.whole_until_ns = min(self.whole_until_ns, whole.end_time if whole else 0)
 
     def gap(self, damage: Damage) -> None:
         """Take note of a damaged place that may have held any number of messages."""
@@ -211,7 +217,7 @@ def read_messages(path: Path, reader: BagReader, topics: Collection[str]) -> Ite
         numbers[connection.topic] += 1
         try:
             stamped = _stamped(reader, number, *found)
-        except (AnyReaderError, KeyError, ValueError) as error:
+        except (AnyReaderError, ValueError) as error:
             reason = f'{connection.topic} at {bag_ns} ns: {words_of(error)}'
             reader.damaged(Damage(path, None, len(data), reason))
         else:
