@@ -132,7 +132,7 @@ def view(
     from depth_prune_ros.bags.topics import find_topics
     from depth_prune_ros.core.engine import DepthEngine
     from depth_prune_ros.core.models import model_file
-    from depth_prune_ros.evaluation.view import Film
+    from depth_prune_ros.evaluation.film import Film
     from depth_prune_ros.evaluation.view import RerunLog
     from depth_prune_ros.evaluation.view import view_frames
 
