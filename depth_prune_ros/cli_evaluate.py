@@ -126,6 +126,9 @@ def _run(job: Job, shard: str, out: Path | None) -> None:
     if piece and not out:
         msg = f'expected --out FOLDER for shard {shard}, found none; merge reads it'
         raise ConfigError(msg)
+    if out and out.is_file():
+        msg = f'{out}: expected a folder for what is written, found a file; name another --out'
+        raise ConfigError(msg)
     gallery = Gallery()
     with bars() as progress:
         results = evaluate_bags(

@@ -77,10 +77,11 @@ def test_wrong_options_are_one_line_each(street: Path, model: Path, tmp_path: Pa
         ('--depth-bag', 'other'): 'expected --depth-topic TOPIC of other, found none',
         ('--switch', 'scale'): "found 'scale'",
         ('--ground-truth', '/nowhere'): "found '/nowhere'",
+        ('--out', str(model)): 'expected a folder for what is written, found a file',
     }
     for options, text in wrong.items():
         done = run('evaluate', street, '--model', model, *options)
-        assert done.returncode == 1
+        assert (done.returncode, done.stdout) == (1, '')
         assert done.stderr.count('\n') == 1
         assert text in done.stderr
     assert 'shard.json: expected what' in run('merge', tmp_path, '--out', tmp_path).stderr
