@@ -1,7 +1,7 @@
 #!/bin/sh
 # Remake the shipped models from KITTI's frames: bags, dense network, masks, compact networks, int8.
 #   models/make.sh KITTI RUNS OUT    KITTI holds raw/, object/ and odometry/; the others are made
-# 100 minutes on two cores; killed at any moment, the same command goes on where it was.
+# 100 minutes on two cores, twice that where they are slow; killed at any moment, the same command goes on where it was.
 set -eu
 KITTI=$1
 RUNS=$2
