@@ -186,11 +186,14 @@ def _prepare_budget(
     """Refuse a budget that cannot be met before bags are read; make the table of a latency."""
     from depth_prune_ros.offline import ranks
     from depth_prune_ros.offline.budget_check import check_budget
+    from depth_prune_ros.offline.budget_check import takes_table
     from depth_prune_ros.offline.checkpoint import load_unmasked
     from depth_prune_ros.offline.config import read_config
 
+    settings = read_config(config, changes)
+    takes_table(settings, budget)  # a latency wants its unit
     before = load_unmasked(run)
-    settings = read_config(config, changes).model_copy(update={'network': before.network})
+    settings = settings.model_copy(update={'network': before.network})
     if ranks.is_first():
         with bars() as progress:
             check_budget(settings, budget, before.widths, partial(progress, 'measuring layers'))
