@@ -197,15 +197,17 @@ def test_a_computer_without_a_screen_is_told_what_it_can_do(
             pytest.skip('a viewer is open here, which would be taken')
     for name in ('DISPLAY', 'WAYLAND_DISPLAY', 'WAYLAND_SOCKET'):
         monkeypatch.delenv(name, raising=False)
-    model = write_tiny_model(tmp_path / 'tiny.onnx')
-    for which, said in (
-        (bag, 'error: expected a viewer '),
-        ('no', 'error: no:'),
-    ):
-        done = run('view', which, '--model', model)
-        assert done.returncode == 1
-        assert said in done.stderr
-        assert 'Traceback' not in done.stderr
+    done = run('view', bag, '--model', write_tiny_model(tmp_path / 'tiny.onnx'))
+    assert done.returncode == 1
+    assert 'error: expected a viewer ' in done.stderr
+    assert 'name --out, --video or --viewer' in done.stderr
+    assert 'Traceback' not in done.stderr
+
+
+def test_no_viewer_opens_for_what_is_no_bag(tmp_path: Path) -> None:
+    done = run('view', tmp_path / 'no', '--model', write_tiny_model(tmp_path / 'tiny.onnx'))
+    assert (done.returncode, done.stderr.count('\n')) == (1, 1)
+    assert f'error: {tmp_path / "no"}: expected a bag, found nothing there' in done.stderr
 
 
 @pytest.mark.parametrize('url', ['rerun+http://127.0.0.1:9/proxy', 'nonsense'])
