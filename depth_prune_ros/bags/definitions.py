@@ -48,7 +48,8 @@ def _parsed(connection: Connection, *, ros2: bool) -> Typesdict:
         parts = text.split(_RULE)[1:] if text.startswith(_RULE + _IDL) else [text]
         found = {}
         for part in parts:
-            found.update(get_types_from_idl(part.partition('\n')[2] if _IDL in part[:5] else part))
+            _, _, idl = part.partition('\n') if part.startswith(_IDL) else ('', '', part)
+            found.update(get_types_from_idl(idl))
     store = get_typestore(Stores.EMPTY)
     store.register(found)
     digest = store.hash_rihs01(kind) if ros2 else store.generate_msgdef(kind)[1]

@@ -228,11 +228,11 @@ def decode(
     reader: BagReader, found: Stamped, how: Callable[[Any], Image], *, first: bool = False
 ) -> Image | None:
     """
-    Decode the image of a message; None where it is damaged, and so lost.
+    Decode the image or cloud of a message; None where it is damaged, and so lost.
 
-    :param how: message -> image; raises ImageError
-    :param first: no image of the topic was decoded before
-    :raises EncodingError: first, and of an encoding that nothing here reads
+    :param how: message -> image or points; raises ImageError
+    :param first: nothing of the topic was decoded before
+    :raises EncodingError: first, and of an encoding or layout that nothing here reads
     """
     try:
         return how(found.message)

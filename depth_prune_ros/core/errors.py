@@ -6,7 +6,7 @@ Every error this package raises on purpose.
     DepthPruneError
     +-- BagError          a bag that is missing, empty, damaged or lacks a topic
     +-- ImageError        an image or a cloud whose encoding, size or rows do not fit
-    |   +-- EncodingError an encoding that nothing here reads
+    |   +-- EncodingError an encoding or a layout that nothing here reads
     +-- CameraError       intrinsics or a baseline that cannot be used
     +-- ModelError        a model file that is not ours or does not fit its card
     +-- CheckpointError   a checkpoint that is missing, damaged or of another network
@@ -33,7 +33,7 @@ class ImageError(DepthPruneError):
 
 
 class EncodingError(ImageError):
-    """An encoding or format that nothing here reads: the next image will be of it, too."""
+    """An encoding or layout that nothing here reads: the next image or cloud has it, too."""
 
 
 class CameraError(DepthPruneError):
