@@ -32,7 +32,7 @@ VIEW = ['rerun-sdk>=0.23']
 # The comparison of benchmarks/ with another library.
 COMPARE = ['torch-pruning==1.6.1']
 TENSORBOARD = ['tensorboard>=2.16']
-TEST = ['hypothesis>=6.100', 'pytest>=8,<9', 'pytest-xdist>=3.5']
+TEST = ['hypothesis>=6.100', 'pytest>=8,<9', 'pytest-timeout>=2.3', 'pytest-xdist>=3.5']
 DEV = [
     *TENSORBOARD,
     *TEST,

@@ -22,6 +22,8 @@ def test_flake8(tmp_path: Path) -> None:
     settings = configparser.ConfigParser()
     settings.read(Path(ament_flake8.__file__).parent / 'configuration' / 'ament_flake8.ini')
     settings['flake8']['extend-ignore'] += f',{EXTRA}'
+    # Its workers would be forked from this process, whose other threads may hold locks for ever.
+    settings['flake8']['jobs'] = '1'
     config = tmp_path / 'flake8.ini'
     with config.open('w') as file:
         settings.write(file)
