@@ -58,7 +58,8 @@ class Seen:
     :param left: uint8 [H, W, 3] RGB
     :param right: the same of the right camera, or None
     :param disparity: float32 [H, W] measured left disparity for the training baseline, NaN = none
-    :param hints: float32 [H, W] left disparity found by matching, for the same baseline
+    :param hints: float32 [2, H, W] left and right disparity found by matching, for the same
+        baseline; NaN = none
     :param baseline_ratio: the frame's baseline over the training baseline
     """
 
@@ -85,9 +86,10 @@ def seen(sample: Sample, change: Change, size: tuple[int, int], baseline_m: floa
     assert left is not None
     scale = baseline_m * sample.fx_over_width / change.box[2]
     ratio = sample.baseline_m / baseline_m
-    hints = np.full(size, np.nan, _FLOAT)
+    hints = np.full((2, *size), np.nan, _FLOAT)
     if sample.hints is not None:
-        cut = _crop(sample.hints[0].astype(_FLOAT), change.box, size, nearest=True)
+        views = sample.hints.astype(_FLOAT)
+        cut = np.stack([_crop(view, change.box, size, nearest=True) for view in views])
         hints = cut * _FLOAT(1 / (ratio * change.box[2]))
     disparity = _FLOAT(scale) / _rasterise(sample.points, change.box, size)
     return Seen(left, right, disparity, hints, ratio)

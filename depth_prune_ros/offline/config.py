@@ -48,7 +48,7 @@ Share = Annotated[float, BeforeValidator(_no_switch), Field(gt=0, le=1)]
 
 
 class LossConfig(Strict):
-    """Weights of the loss terms (offline.losses)."""
+    """Weights of the loss terms, and what they teach (offline.losses)."""
 
     photometric: float = Field(1.0, ge=0)
     smoothness: float = Field(0.1, ge=0)
@@ -59,6 +59,9 @@ class LossConfig(Strict):
     jumps: float = Field(0.0, ge=0, description='of the hints: where they jump, by themselves')
     sky: float = Field(0.0, ge=0, description='far where bright and plain at the top: outdoors')
     distillation: float = Field(1.0, ge=0, description='where a teacher is given')
+    sharpen: bool = Field(
+        False, description='only the left view; no teacher where a hint contradicts it'
+    )
 
 
 class AugmentConfig(Strict):

@@ -113,8 +113,8 @@ class Dataset:
             right=_channels_first(np.stack(rights) / _FLOAT(255)),
             has_right=torch.tensor([scene.right is not None for scene in scenes]),
             baseline_ratio=torch.tensor([scene.baseline_ratio for scene in scenes]),
-            disparity=_one_channel([scene.disparity for scene in scenes]),
-            hints=_one_channel([scene.hints for scene in scenes]),
+            disparity=torch.from_numpy(np.stack([scene.disparity for scene in scenes])[:, None]),
+            hints=torch.from_numpy(np.stack([scene.hints for scene in scenes])),
         )
 
     def frames(self, number: int, count: int, seed: int) -> list[str]:
@@ -139,7 +139,7 @@ class Dataset:
         plain = relight(scene.left, change)
         if change.paint is None:
             return plain, plain, scene
-        painted = paint(scene.left, scene.hints, self._baseline_m, change.paint)
+        painted = paint(scene.left, scene.hints[0], self._baseline_m, change.paint)
         return relight(painted, change), plain, scene
 
 
@@ -182,8 +182,3 @@ def _weights(frames: dict[str, int], shares: dict[str, float]) -> Array:
 def _channels_first(images: Array) -> torch.Tensor:
     """Return [N, 3, H, W] of [N, H, W, 3]; in memory the channels stay last."""
     return torch.from_numpy(images).permute(0, 3, 1, 2)
-
-
-def _one_channel(images: list[Array]) -> torch.Tensor:
-    """Return [N, 1, H, W]."""
-    return torch.from_numpy(np.stack(images)[:, None])

@@ -1,5 +1,5 @@
 """
-The losses of what is known of the left view: measured depth, depth hints, a teacher.
+The losses of what is known of the views: measured depth, depth hints, a teacher.
 
 All disparities are fractions of the image width for the training baseline.
 """
@@ -27,14 +27,14 @@ def measured_loss(predictions: list[Tensor], measured: Tensor) -> Tensor:
 
     The second term is Eigen et al.'s (NIPS 2014, equation 4), as its root with lambda 0.85.
 
-    :param predictions: [N, 1, h, w] disparities, finest first
-    :param measured: [N, 1, H, W], NaN = none
+    :param predictions: [N, V, h, w] disparities of V views, the left one first; finest first
+    :param measured: [N, 1, H, W] left disparities, NaN = none
     """
     valid = measured.isfinite()
     target = measured[valid].log()
     total = target.new_zeros(())
     for disparities in predictions:
-        found = disparities
+        found = disparities[:, :1]
         if found.shape[-2:] != measured.shape[-2:]:
             found = functional.interpolate(found, measured.shape[-2:], mode='bilinear')
         error = found[valid].log() - target
@@ -48,8 +48,8 @@ def hint_loss(predictions: list[Tensor], hints: Tensor) -> Tensor:
     """
     Mean |log d - log d_hint|, the mean over the scales; a coarse pixel has the hint at its middle.
 
-    :param predictions: [N, 1, h, w] disparities, finest first
-    :param hints: [N, 1, H, W], NaN = none
+    :param predictions: [N, V, h, w] disparities of V views, finest first
+    :param hints: [N, V, H, W], NaN = none
     """
     total = hints.new_zeros(())
     for disparities in predictions:
@@ -65,8 +65,8 @@ def edge_loss(disparity: Tensor, hints: Tensor) -> Tensor:
 
     As MegaDepth's gradient matching term (Li and Snavely, CVPR 2018, equation 4).
 
-    :param disparity: [N, 1, H, W]
-    :param hints: [N, 1, H, W], NaN = none
+    :param disparity: [N, V, H, W] of V views
+    :param hints: [N, V, H, W], NaN = none
     """
     error, valid = _errors(disparity, hints)
     changes, weights = [], []
@@ -84,8 +84,8 @@ def jump_loss(disparity: Tensor, hints: Tensor) -> Tensor:
     least error in the mean over all pairs: edges melt. Counted by themselves they weigh against
     that, as pairs drawn at edges do in a ranking loss (Xian et al., CVPR 2020).
 
-    :param disparity: [N, 1, H, W]
-    :param hints: [N, 1, H, W], NaN = none
+    :param disparity: [N, V, H, W] of V views
+    :param hints: [N, V, H, W], NaN = none
     """
     error, valid = _errors(disparity, hints)
     known = torch.where(valid > 0, hints, 1.0).log()
@@ -108,8 +108,8 @@ def sky_loss(disparity: Tensor, hints: Tensor) -> Tensor:
     """
     Mean excess of log disparity over that of _SKY in open sky, nothing where it is farther.
 
-    :param disparity: [N, 1, H, W]
-    :param hints: [N, 1, H, W], 0 = open sky
+    :param disparity: [N, V, H, W] of V views
+    :param hints: [N, V, H, W], 0 = open sky
     """
     sky = (hints == 0).float()
     return _mean([(disparity / _SKY).log().clamp_min(0) * sky], [sky])
@@ -129,24 +129,29 @@ def _mean(values: list[Tensor], weights: list[Tensor]) -> Tensor:
     return value / weight.clamp_min(1e-9)
 
 
-def distillation(predictions: list[Tensor], wanted: list[Tensor], hints: Tensor) -> Tensor:
+def distillation(
+    predictions: list[Tensor], wanted: list[Tensor], hints: Tensor | None = None
+) -> Tensor:
     """
-    Mean |log d - log d_teacher| of the left view over the two finest scales.
+    Mean |log d - log d_teacher| over the two finest scales.
 
     Compared at the size of the smaller of the two: what is too fine for the teacher it does not
-    blur, but leaves to the labels. So does it what a hint close by contradicts.
+    blur, but leaves to the labels.
 
-    :param predictions: [N, 2, h, w] disparities, finest first
-    :param wanted: [N, 1, h', w'] left disparities
-    :param hints: [N, 1, H, W] left disparities, NaN = none
+    :param predictions: [N, 2, h, w] left and right disparities, finest first
+    :param wanted: [N, V, h', w'] the teacher's, of both views or the left one
+    :param hints: [N, 2, H, W] left and right disparities found by matching, NaN = none: for edges
+        the teacher teaches the left view alone, and nothing that a hint close by contradicts
     """
     errors = []
     for predicted, taught in zip(predictions[:2], wanted, strict=True):
         sides = zip(predicted.shape[-2:], taught.shape[-2:], strict=True)
-        size = torch.Size(map(min, sides))
-        known = _shrunk(taught, size)
-        error = (_shrunk(predicted[:, :1], size).log() - known.log()).abs()
-        errors.append((error * _unopposed(known, hints)).mean())
+        size, views = torch.Size(map(min, sides)), 1 if hints is not None else taught.shape[1]
+        known = _shrunk(taught[:, :views], size)
+        error = (_shrunk(predicted[:, :views], size).log() - known.log()).abs()
+        if hints is not None:
+            error = error * _unopposed(known, hints[:, :1])
+        errors.append(error.mean())
     return torch.stack(errors).mean()
 
 

@@ -1,9 +1,10 @@
 """
 The depth losses: MonoDepth's from stereo, a log-depth error from lidar or a depth image, labels.
 
-The stereo losses need the disparity of the right view, too; all others teach the left one alone,
-which is all that a robot asks for. Where objects end in the right view lies elsewhere in the left
-image, the only one that a network sees, and what draws it there is lost for the left view's edges.
+A network has the disparities of both views, as the stereo losses need them, and the labels teach
+both: on streets that it has not seen it errs less. But where objects end in the right view lies
+elsewhere in the left image, the only one that a network sees, and what draws it there is lost for
+the left view's edges: a training for these has ``sharpen``, and teaches the left view alone.
 
 All disparities are fractions of the image width for the training baseline B_t; a frame of
 baseline B moves by disparity * B / B_t between its views.
@@ -34,7 +35,7 @@ class Batch:
     :param has_right: [N] bool
     :param baseline_ratio: [N] frame's baseline over the training baseline
     :param disparity: [N, 1, H, W] measured left disparity for the training baseline, NaN = none
-    :param hints: [N, 1, H, W] left disparity found by matching, for the same baseline;
+    :param hints: [N, 2, H, W] left and right disparity found by matching, for the same baseline;
         NaN = none, 0 = open sky
     """
 
@@ -48,7 +49,11 @@ class Batch:
 
 @dataclass(frozen=True)
 class Weights:
-    """Weights of the terms; the stereo ones are MonoDepth's (alpha_ap, alpha_ds, alpha_lr)."""
+    """
+    Weights of the terms; the stereo ones are MonoDepth's (alpha_ap, alpha_ds, alpha_lr).
+
+    :param sharpen: hints teach the left view alone
+    """
 
     photometric: float = 1.0
     smoothness: float = 0.1
@@ -58,6 +63,7 @@ class Weights:
     edges: float = 0.0
     jumps: float = 0.0
     sky: float = 0.0
+    sharpen: bool = False
 
 
 def depth_loss(predictions: list[Tensor], batch: Batch, weights: Weights) -> dict[str, Tensor]:
@@ -68,7 +74,9 @@ def depth_loss(predictions: list[Tensor], batch: Batch, weights: Weights) -> dic
     :return: the terms by name, each weighted, their sum under 'task'
     """
     terms: dict[str, Tensor] = {'depth': predictions[0].sum() * 0}
-    lefts = [prediction[:, :1] for prediction in predictions]
+    taught, hints = predictions, batch.hints
+    if weights.sharpen:
+        taught, hints = [prediction[:, :1] for prediction in predictions], hints[:, :1]
     stereo = batch.has_right.nonzero().flatten()
     if len(stereo) and (weights.photometric or weights.smoothness or weights.consistency):
         share = len(stereo) / len(batch.left)
@@ -78,13 +86,13 @@ def depth_loss(predictions: list[Tensor], batch: Batch, weights: Weights) -> dic
         for name, value in found.items():
             terms[name] = value * share * getattr(weights, name)
     if ranks.any_rank(bool(batch.disparity.isfinite().any())):
-        terms['depth'] = measured_loss(lefts, batch.disparity) * weights.depth
+        terms['depth'] = measured_loss(predictions, batch.disparity) * weights.depth
     wanted = (weights.hints, weights.edges, weights.jumps, weights.sky)
-    if ranks.any_rank(any(wanted) and bool(batch.hints.isfinite().any())):
-        terms['hints'] = hint_loss(lefts, batch.hints) * weights.hints
-        terms['edges'] = edge_loss(lefts[0], batch.hints) * weights.edges
-        terms['jumps'] = jump_loss(lefts[0], batch.hints) * weights.jumps
-        terms['sky'] = sky_loss(lefts[0], batch.hints) * weights.sky
+    if ranks.any_rank(any(wanted) and bool(hints.isfinite().any())):
+        terms['hints'] = hint_loss(taught, hints) * weights.hints
+        terms['edges'] = edge_loss(taught[0], hints) * weights.edges
+        terms['jumps'] = jump_loss(taught[0], hints) * weights.jumps
+        terms['sky'] = sky_loss(taught[0], hints) * weights.sky
     terms['task'] = torch.stack(list(terms.values())).sum()
     return terms
 

@@ -48,13 +48,14 @@ class Teachers:
 
         :param image: [N, 3, H, W] RGB in [0, 1]
         :param turn: number of the batch
-        :return: left disparities at the two finest scales of the teacher's size, finest first:
-            [N, 1, h / 2^s, w / 2^s]
+        :return: at the two finest scales of the teacher's size, finest first: [N, 2, h / 2^s,
+            w / 2^s] left and right disparities; of a mirror image [N, 1, ...] left ones alone, as
+            the camera beside it would be on the other side
         """
         mirrored, number = divmod(turn % (2 * len(self)), len(self))
         teacher = self._teachers[number]
         shown = image.flip(-1) if mirrored else image
         if shown.shape[-2:] != teacher.size:
             shown = functional.interpolate(shown, teacher.size, mode='bilinear', antialias=True)
-        found = [scale[:, :1] for scale in teacher.network(shown)[:2]]
-        return [scale.flip(-1) for scale in found] if mirrored else found
+        found: list[Tensor] = teacher.network(shown)[:2]
+        return [scale[:, :1].flip(-1) for scale in found] if mirrored else found

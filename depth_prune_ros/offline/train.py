@@ -273,7 +273,8 @@ class Trainer:
         image = batch.plain.contiguous(memory_format=self.speed.memory_format)
         with torch.autocast('cpu', torch.bfloat16, enabled=self.speed.bf16):
             wanted = self._teachers.disparities(image, self.step)
-        terms['distillation'] = weight * distillation(predictions, wanted, batch.hints)
+        hints = batch.hints if self._weights.sharpen else None
+        terms['distillation'] = weight * distillation(predictions, wanted, hints)
         return terms['distillation']
 
     def _validate(self, validation: Mapping[str, list[Frame]], progress: Progress) -> Progress:

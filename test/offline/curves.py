@@ -108,7 +108,7 @@ def exact_direction(folder: Path, masks: Mapping[str, Tensor]) -> Tensor:
     if masks:
         size = start.card['input_height'], start.card['input_width']
         wanted = Teachers([Teacher(teacher, size)]).disparities(batch.image, 0)
-        total = total + CONFIG.losses.distillation * distillation(predictions, wanted, batch.hints)
+        total = total + CONFIG.losses.distillation * distillation(predictions, wanted)
     total.backward()
     every = torch.cat([x.grad.flatten() for x in network.parameters() if x.grad is not None])
     return every / every.norm()

@@ -133,14 +133,16 @@ def test_a_flip_exchanges_the_views() -> None:
 
 @pytest.mark.parametrize('changes', [{'flip': 0}, {'flip': 1}, NARROW, {}])
 def test_hints_keep_their_depth(changes: dict[str, float]) -> None:
-    """Of the left view, the right one where mirrored: disparity times focal length is depth."""
+    """Of both views: each one's disparity times the focal length is its painted depth."""
     views = [_plane(offset_m, (HEIGHT, WIDTH))[0] for offset_m in (0.0, BASELINE_M)]
     hints = np.stack([BASELINE_M * FOCAL / depth for depth in views]).astype(np.float16)
     for batch, side in _batches(_frame(), changes, hints=hints):
-        assert batch.hints.shape == (1, 1, HEIGHT, WIDTH)
-        depth = TRAINING_BASELINE_M * (FOCAL / side) / batch.hints[0, 0].numpy()
-        assert np.abs(depth / _painted_depth(batch) - 1).max() < 0.02
-        assert abs(np.mean(depth / _painted_depth(batch)) - 1) < 0.003
+        assert batch.hints.shape == (1, 2, HEIGHT, WIDTH)
+        for view, found in zip((batch.left, batch.right), batch.hints[0].numpy(), strict=True):
+            depth = TRAINING_BASELINE_M * (FOCAL / side) / found
+            painted = view[0, 1].numpy() * DEEP_M + NEAREST_M
+            assert np.abs(depth / painted - 1).max() < 0.02
+            assert abs(np.mean(depth / painted) - 1) < 0.003
 
 
 def test_half_of_the_crops_are_narrower() -> None:

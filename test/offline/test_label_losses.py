@@ -1,4 +1,4 @@
-"""Losses of what is known of the left view: measured depth and depth hints, each by hand."""
+"""Losses of what is known of the views: measured depth and depth hints, each by hand."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def test_measured_loss_by_hand() -> None:
     """Errors ln 2 and -ln 4 at the two measured pixels, whatever is predicted elsewhere."""
     measured = _constant(math.nan, 1, 1, 4, 4)
     measured[0, 0, 1, 2], measured[0, 0, 3, 0] = 0.05, 0.2
-    predicted = _random(1, 1, 4, 4)
+    predicted = _random(1, 2, 4, 4)
     predicted[0, 0, 1, 2], predicted[0, 0, 3, 0] = 0.1, 0.05
     errors = np.array([math.log(2), -math.log(4)])
     invariant = math.sqrt((errors**2).mean() - 0.85 * errors.mean() ** 2)
     wanted = 0.5 * np.abs(errors).mean() + 0.5 * invariant
     assert float(measured_loss([predicted], measured)) == pytest.approx(wanted, rel=1e-5)
-    coarse = _constant(0.1, 1, 1, 2, 2)
+    coarse = _constant(0.1, 1, 2, 2, 2)
     errors = np.log(0.1 / np.array([0.05, 0.2]))
     second = 0.5 * np.abs(errors).mean() + 0.5 * math.sqrt((errors**2).mean())
     found = measured_loss([predicted, coarse], measured)
@@ -40,11 +40,11 @@ def test_measured_loss_by_hand() -> None:
 
 
 def test_hint_loss_by_hand() -> None:
-    """Errors ln 2 at one pixel and ln 4 at another, at both scales."""
-    hints = _constant(math.nan, 1, 1, 4, 4)
-    hints[0, 0, 1, 3], hints[0, 0, 3, 1] = 0.05, 0.2
-    predicted = [_constant(0.1, 1, 1, 4, 4), _constant(0.1, 1, 1, 2, 2)]
-    predicted[0][0, 0, 3], predicted[1][0, 0, 1, 0] = 0.05, 0.05
+    """Errors ln 2 of the left and ln 4 of the right view, at both scales."""
+    hints = _constant(math.nan, 1, 2, 4, 4)
+    hints[0, 0, 1, 3], hints[0, 1, 3, 1] = 0.05, 0.2
+    predicted = [_constant(0.1, 1, 2, 4, 4), _constant(0.1, 1, 2, 2, 2)]
+    predicted[0][0, 1] = predicted[1][0, 1] = 0.05
     wanted = (math.log(2) + math.log(4)) / 2
     assert float(hint_loss(predicted, hints)) == pytest.approx(wanted, rel=1e-5)
 

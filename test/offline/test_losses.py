@@ -37,7 +37,7 @@ def _plane(count: int = 1) -> tuple[Tensor, Tensor]:
 
 
 def _batch(left: Tensor, right: Tensor, has_right: list[bool], disparity: Tensor) -> Batch:
-    hints = torch.full((len(left), 1, *left.shape[-2:]), math.nan)
+    hints = torch.full((len(left), 2, *left.shape[-2:]), math.nan)
     return Batch(left, right, torch.tensor(has_right), torch.ones(len(left)), disparity, hints)
 
 
@@ -158,10 +158,13 @@ def test_the_baseline_scales_the_shift() -> None:
     assert float(swapped['photometric']) > 2 * float(one['photometric'])
 
 
-def test_hints_teach_the_left_view_and_where_there_are_none_nothing() -> None:
+@pytest.mark.parametrize('sharpen', [False, True])
+def test_hints_teach_both_views_or_the_left_one_and_where_there_are_none_nothing(
+    sharpen: bool,
+) -> None:
     views = _random(2, 3, 16, 32)
     batch = _batch(views, views, [True, False], _constant(math.nan, 2, 1, 16, 32))
-    weights = Weights(0, 0, 0, hints=0.5, edges=0.5, jumps=0.1, sky=0.1)
+    weights = Weights(0, 0, 0, hints=0.5, edges=0.5, jumps=0.1, sky=0.1, sharpen=sharpen)
     assert set(depth_loss(_disparities(2, 16, 32), batch, weights)) == {'depth', 'task'}
     batch.hints[0] = 0.02
     predictions = _disparities(2, 16, 32)
@@ -171,7 +174,7 @@ def test_hints_teach_the_left_view_and_where_there_are_none_nothing() -> None:
     for prediction in predictions:
         assert prediction.grad is not None and prediction.grad.isfinite().all()
         assert prediction.grad[0, 0].abs().sum() > 0
-        assert prediction.grad[0, 1].abs().sum() == 0
+        assert bool(prediction.grad[0, 1].abs().sum() == 0) is sharpen
         assert prediction.grad[1].abs().sum() == 0
 
 

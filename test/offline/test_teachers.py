@@ -12,6 +12,7 @@ from depth_prune_ros.offline.dataset import Dataset
 from depth_prune_ros.offline.label_losses import distillation
 from depth_prune_ros.offline.networks.base import DepthNetwork
 from depth_prune_ros.offline.networks.catalogue import build
+from depth_prune_ros.offline.progress import Progress
 from depth_prune_ros.offline.samples import Sample
 from depth_prune_ros.offline.teachers import Teacher
 from depth_prune_ros.offline.teachers import Teachers
@@ -22,7 +23,6 @@ from tiny_networks import narrow
 import torch
 from torch import Tensor
 
-NO_HINTS = torch.full((1, 1, 8, 8), math.nan)
 IMAGE = torch.rand(2, 3, 16, 32, generator=torch.Generator().manual_seed(0))
 
 
@@ -53,13 +53,13 @@ class _Seen(DepthNetwork):
 def test_teachers_take_turns_then_see_the_mirror_image() -> None:
     teachers = Teachers([Teacher(_Seen(factor), (16, 32)) for factor in (1.0, 3.0)])
     red = IMAGE[:, :1]
-    for turn, factor in enumerate((1, 3, 1, 3, 1)):
+    for turn, factor, views in ((0, 1, 2), (1, 3, 2), (2, 1, 1), (3, 3, 1), (4, 1, 2)):
         fine, coarse = teachers.disparities(IMAGE, turn)
-        assert fine.shape == (2, 1, 16, 32)
-        assert coarse.shape == (2, 1, 8, 16)
+        assert fine.shape == (2, views, 16, 32)
+        assert coarse.shape == (2, views, 8, 16)
         # mirrored twice: the disparity lies where the image's pixel does
-        torch.testing.assert_close(fine, red * factor)
-        torch.testing.assert_close(coarse, torch.nn.functional.avg_pool2d(red, 2) * factor)
+        torch.testing.assert_close(fine[:, :1], red * factor)
+        torch.testing.assert_close(coarse[:, :1], torch.nn.functional.avg_pool2d(red, 2) * factor)
 
 
 def test_a_teacher_sees_images_of_its_own_size() -> None:
@@ -69,7 +69,7 @@ def test_a_teacher_sees_images_of_its_own_size() -> None:
     fine, coarse = teachers.disparities(flat, 0)
     assert network.shown[0].shape[-2:] == (8, 16)
     torch.testing.assert_close(fine[:, :1], flat[:, :1, ::2, ::2])
-    assert coarse.shape == (1, 1, 4, 8)
+    assert coarse.shape == (1, 2, 4, 8)
     # a ramp stays where it is: no pixel is lost at a border
     ramp = torch.linspace(0, 1, 32).expand(1, 3, 16, 32)
     fine, _ = teachers.disparities(ramp, 0)
@@ -100,31 +100,62 @@ def test_a_teacher_sees_what_its_student_sees(tmp_path: Path) -> None:
 
 
 def test_distillation_by_hand() -> None:
-    """Mean |ln| of the left view at the two finest scales; coarser ones do not count."""
-    teacher = [_constant(0.1, 1, 1, 8 >> s, 8 >> s) for s in range(2)]
-    values = enumerate(((0.2, 0.9), (0.05, 0.9), (7, 7), (7, 7)))
-    student = [
-        torch.cat([_constant(v, 1, 1, 8 >> s, 8 >> s) for v in both], 1) for s, both in values
-    ]
-    found = distillation(student, teacher, NO_HINTS)
-    assert float(found) == pytest.approx(math.log(2), rel=1e-5)
+    """Mean |ln| over both views of the two finest scales; coarser ones do not count."""
+    teacher = [_constant(0.1, 1, 2, 8 >> s, 8 >> s) for s in range(2)]
+    student = [_constant(value, 1, 2, 8 >> s, 8 >> s) for s, value in enumerate((0.2, 0.05, 7, 7))]
+    assert float(distillation(student, teacher)) == pytest.approx(math.log(2), rel=1e-5)
+
+
+def test_distillation_of_the_left_view_alone() -> None:
+    """So a teacher says it of a mirror image; and so it counts where edges are learned."""
+    student = [_views(0.2, 0.9, 8 >> s) for s in (0, 1)]
+    for right in ([], [0.3]):
+        teacher = [_views(0.1, *right, 8 >> s) for s in (0, 1)]
+        hints = _constant(math.nan, 1, 2, 8, 8) if right else None
+        found = distillation(student, teacher, hints)
+        assert float(found) == pytest.approx(math.log(2), rel=1e-5)
+
+
+def _views(*disparities_then_side: float) -> Tensor:
+    *disparities, side = disparities_then_side
+    return torch.cat([_constant(d, 1, 1, int(side), int(side)) for d in disparities], 1)
 
 
 def test_a_teacher_is_silent_where_a_hint_contradicts_it() -> None:
     """Of 32x32 pixels the 7x7 around one hint do not count; a hint that agrees changes nothing."""
-    teacher = [_constant(0.1, 1, 1, 32, 32)] * 2
+    teacher = [_constant(0.1, 1, 2, 32, 32)] * 2
     student = [_constant(0.2, 1, 2, 32, 32)] * 2
     for hint, silent in ((0.2, 49), (0.06, 49), (0.11, 0), (0.0, 0)):
-        hints = _constant(math.nan, 1, 1, 32, 32)
+        hints = _constant(math.nan, 1, 2, 32, 32)
         hints[0, 0, 16, 10] = hint
+        hints[0, 1, 4, 4] = 0.3  # the right view's has no say
         found = float(distillation(student, teacher, hints))
         assert found == pytest.approx(math.log(2) * (1 - silent / 1024), rel=1e-5)
     # a hint of the student's size, seen at that of a teacher of half of it
     fine = [_constant(0.2, 1, 2, 64, 64)] * 2
-    hints = _constant(math.nan, 1, 1, 64, 64)
+    hints = _constant(math.nan, 1, 2, 64, 64)
     hints[0, 0, 32:34, 20:22] = 0.2
     found = float(distillation(fine, teacher, hints))
     assert found == pytest.approx(math.log(2) * (1 - 49 / 1024), rel=1e-5)
+
+
+@pytest.mark.parametrize('sharpen', [False, True])
+def test_a_training_for_edges_has_silent_teachers(tmp_path: Path, sharpen: bool) -> None:
+    """A hint that contradicts at each pixel, ten times as near: nothing is left of the teacher."""
+    generator = np.random.default_rng(0)
+    views = generator.integers(99, 199, (2, 32, 64, 3), dtype=np.uint8)
+    points, hints = np.array([[0.5, 0.5, 6.0]], np.float32), np.full((2, 32, 64), 9, np.float16)
+    sample = Sample(views[0], views[1], points, 0.7, 0.5, hints=hints)
+    dataset = Dataset({'bag': [sample]}, {}, (32, 64), 0.5, AugmentConfig(flip=0, crop=1))
+    losses = {'hints': 0.5, 'sharpen': sharpen}
+    config = TrainConfig.model_validate(
+        {'height': 32, 'width': 64, 'baseline_m': 0.5, 'steps': 1, 'bf16': False, 'losses': losses}
+    )
+    student = build('mobilenet', narrow('mobilenet'))
+    told: list[Progress] = []
+    teachers = Teachers([Teacher(_Seen(1.0), (32, 64))])
+    Trainer(student, dataset, config, card={}, teachers=teachers).run(tmp_path, {}, told.append)
+    assert (told[-1].terms['distillation'] == 0) is sharpen
 
 
 @pytest.mark.parametrize('fine_is', ['student', 'teacher'])
@@ -135,15 +166,15 @@ def test_distillation_compares_at_the_size_of_the_smaller_image(fine_is: str) ->
     fine = [one.expand(1, 1, *one.shape).contiguous() for one in chequered]
     coarse = [_constant(0.1, 1, 1, 16 >> s, 32 >> s) for s in (0, 1)]
     pair = (fine, coarse) if fine_is == 'student' else (coarse, fine)
-    assert float(distillation(fine, [torch.full_like(one, 0.1) for one in fine], NO_HINTS)) > 0.2
-    assert float(distillation(*pair, NO_HINTS)) < 0.02
+    assert float(distillation(fine, [torch.full_like(one, 0.1) for one in fine])) > 0.2
+    assert float(distillation(*pair)) < 0.02
     doubled = [2 * one for one in pair[0]], pair[1]
-    assert float(distillation(*doubled, NO_HINTS)) == pytest.approx(math.log(2), abs=0.02)
+    assert float(distillation(*doubled)) == pytest.approx(math.log(2), abs=0.02)
 
 
 def test_distillation_compares_at_the_smaller_of_each_side() -> None:
     """A student of 16x16 and a teacher of 8x32 meet at 8x16, as means of their pixels."""
     wide = torch.tensor([0.05, 0.15]).repeat(16).expand(1, 1, 8, 32)
     student, teacher = [_constant(0.2, 1, 2, 16, 16)] * 2, [wide] * 2
-    found = distillation(student, teacher, NO_HINTS)
+    found = distillation(student, teacher)
     assert float(found) == pytest.approx(math.log(2), abs=0.03)
