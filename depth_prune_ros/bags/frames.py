@@ -13,6 +13,7 @@ from typing import Any
 from depth_prune_ros.bags.losses import warn
 from depth_prune_ros.bags.measured import MeasuredDepth
 from depth_prune_ros.bags.messages import intrinsics
+from depth_prune_ros.bags.messages import is_calibrated
 from depth_prune_ros.bags.messages import stereo_baseline_m
 from depth_prune_ros.bags.oddities import Oddities
 from depth_prune_ros.bags.pairing import pair
@@ -162,7 +163,7 @@ class _Builder:
             self._oddities.paired(others)
             for topic in self._infos:
                 if topic in others:
-                    self._infos[topic] = others[topic].message
+                    self._heed(others[topic])
             image = self._left(left)
             if image is not None:
                 yield self._frame(left, image, others)
@@ -182,6 +183,13 @@ class _Builder:
             f'{self._bag}: expected {what}, found none (looked at {used}; {found}); name the '
             'topics, or check stamps, sizes and frames'
         )
+
+    def _heed(self, info: Stamped) -> None:
+        """Take a camera_info over, but none without calibration after one that has it."""
+        if is_calibrated(info.message) or not is_calibrated(self._infos[info.topic]):
+            self._infos[info.topic] = info.message
+        else:
+            self._oddities.unfit(info.topic, 'messages without calibration are left out')
 
     def _left(self, found: Stamped) -> NDArray[np.uint8] | None:
         image = decode(self._reader, found, self._rgb(found.topic), first=not self._decoded)

@@ -8,6 +8,7 @@ from typing import Any
 from depth_prune_ros.bags.topics import Topics
 from depth_prune_ros.core.camera import Intrinsics
 from depth_prune_ros.core.errors import BagError
+from depth_prune_ros.core.errors import CameraError
 from depth_prune_ros.core.errors import EncodingError
 from depth_prune_ros.core.errors import ImageError
 import numpy as np
@@ -50,6 +51,15 @@ def intrinsics(info: Any, width: int, height: int) -> Intrinsics:
     )
     same = (camera.width, camera.height) == (width, height)
     return camera if same else camera.scaled(width, height)
+
+
+def is_calibrated(info: Any) -> bool:
+    """Tell whether a CameraInfo has intrinsics."""
+    try:
+        intrinsics(info, 1, 1)
+    except CameraError:
+        return False
+    return True
 
 
 def stereo_baseline_m(bag: Path, topics: Topics, left: Any, right: Any) -> float | None:

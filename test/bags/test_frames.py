@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+import math
 from pathlib import Path
 
 from depth_prune_ros.bags.frames import find_topics
@@ -11,6 +12,7 @@ from depth_prune_ros.bags.frames import Frame
 from depth_prune_ros.bags.frames import read_frames
 from depth_prune_ros.bags.frames import Topics
 from depth_prune_ros.bags.kitti import kitti_to_bag
+from depth_prune_ros.bags.losses import collect_findings
 from depth_prune_ros.core.errors import BagError
 from depth_prune_ros.core.errors import CameraError
 import kitti_folders as folders
@@ -251,6 +253,20 @@ def test_an_uncalibrated_camera_is_refused(tmp_path: Path) -> None:
     bag.image('/cam/image_raw', START_NS)
     with pytest.raises(CameraError, match=r'found 8x6, fx 0.0, fy 0.0; .*calibrate'):
         list(read_frames(bag.write(tmp_path / 'bag')))
+
+
+@pytest.mark.parametrize('focal', [0.0, math.nan])
+def test_the_last_calibration_holds(tmp_path: Path, focal: float) -> None:
+    """As in the node: a driver that starts anew may publish empty ones for a while."""
+    bag = RobotBag()
+    for second, fx in enumerate((10.0, focal, focal, 12.0)):
+        bag.info('/cam/camera_info', START_NS + second * SECOND, fx=fx)
+        bag.image('/cam/image_raw', START_NS + second * SECOND)
+    path = bag.write(tmp_path / 'bag')
+    with collect_findings() as findings:
+        assert [frame.camera.fx for frame in read_frames(path)] == [10, 10, 10, 12]
+    (warning,) = findings.warnings
+    assert warning == f'{path}: /cam/camera_info: messages without calibration are left out'
 
 
 def test_swapped_cameras_are_refused(tmp_path: Path) -> None:
