@@ -38,6 +38,7 @@ from depth_prune_ros.offline.teachers import Teachers
 from depth_prune_ros.offline.train import Trainer
 from depth_prune_ros.offline.training_data import TrainingData
 import torch
+from torch import nn
 
 
 def train(
@@ -62,7 +63,7 @@ def train(
     network = _new_network(config) if before is None else before.build()
     if before is not None:
         refer_to(network, before.card['baseline_m'], config.baseline_m)
-    _check_network(network, config)
+    _check_network(network, config, data)
     teacher_digests = ' '.join(weights_digest(teacher) for teacher in teachers)
     origin = {'start': weights_digest(start), 'teacher': teacher_digests}
     check_origin(out, origin, config)
@@ -97,7 +98,7 @@ def prune(
     before = checkpoints.load_unmasked(start)
     check_baseline(before.card, config.baseline_m, 'checkpoint')
     network = before.build()
-    _check_network(network, config)
+    _check_network(network, config, data)
     check_coupling(network, torch.rand(1, 3, network.multiple, network.multiple))
     known = measures(network.layers, config.height * config.width)
     form, in_ms = config.prune.form, counts_latency(budget)
@@ -153,7 +154,7 @@ def _teacher(found: Checkpoint, config: TrainConfig) -> Teacher:
     return Teacher(found.build(), (found.card['input_height'], found.card['input_width']))
 
 
-def _check_network(network: DepthNetwork, config: TrainConfig) -> None:
+def _check_network(network: DepthNetwork, config: TrainConfig, data: TrainingData) -> None:
     if 'network' in config.model_fields_set and network.name != config.network:
         msg = f'expected a start of network {config.network}, as configured, found {network.name}'
         raise ConfigError(msg)
@@ -161,6 +162,14 @@ def _check_network(network: DepthNetwork, config: TrainConfig) -> None:
         msg = (
             f'expected height and width in multiples of {network.multiple} for {network.name}, '
             f'found {config.height}x{config.width}'
+        )
+        raise ConfigError(msg)
+    frames = min(config.batch, sum(data.dataset.bags.values()))
+    coarsest = config.height * config.width // network.multiple**2
+    if frames * coarsest == 1 and any(isinstance(m, nn.BatchNorm2d) for m in network.modules()):
+        msg = (
+            'expected two pixels or more in a batch at the coarsest level, for batch norm, found '
+            f'one of one frame of {config.height}x{config.width}; enlarge batch or the image'
         )
         raise ConfigError(msg)
 

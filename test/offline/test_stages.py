@@ -258,6 +258,16 @@ def test_sizes_that_do_not_fit_the_network(runs: Runs, tmp_path: Path) -> None:
         stages.prune(config, runs.data, tmp_path, lambda _: None, start=runs.dense, budget=BUDGET)
 
 
+def test_batch_norm_of_one_pixel(runs: Runs, tmp_path: Path) -> None:
+    """Torch would say it in a stack trace; two pixels are enough."""
+    small = {'height': 32, 'width': 32, 'batch': 1, 'steps': 1}
+    with pytest.raises(ConfigError, match='found one of one frame of 32x32; enlarge batch or'):
+        stages.train(CONFIG.model_copy(update=small), runs.data, tmp_path, lambda _: None)
+    wider = CONFIG.model_copy(update={**small, 'width': 64})
+    two = stages.train(wider, runs.data, tmp_path, lambda _: None)
+    assert checkpoints.load(two).step == 1
+
+
 def test_a_start_of_another_network_than_configured(runs: Runs, tmp_path: Path) -> None:
     config = CONFIG.model_copy(update={'network': 'mobilenet_subpixel'})
     told = 'start of network mobilenet_subpixel, as configured, found mobilenet'
