@@ -22,14 +22,17 @@ KITTI = replace(
         # a part of the image, as a camera with a smaller sensor: the same scale
         ((500, 375), 721.5, (256, 192)),
         ((1242, 187), 721.5, (640, 96)),
-        # twice the focal length shows half as much: half the size
-        ((1242, 375), 2 * 721.5, (320, 96)),
+        # twice the focal length shows half as much: half the size; the whole in own proportions
+        ((500, 375), 2 * 721.5, (128, 96)),
+        ((1242, 375), 2 * 721.5, (640, 192)),
+        ((1242, 395), 2 * 721.5, (640, 192)),
+        ((1242, 397), 2 * 721.5, (320, 96)),
         # wider lenses: more pixels, but not more than twice the network's
         ((640, 480), 457.0, (512, 384)),
         ((1280, 720), 640.0, (640, 384)),
         ((1280, 720), 300.0, (640, 384)),
         # never below one step
-        ((1242, 375), 40 * 721.5, (32, 32)),
+        ((500, 375), 40 * 721.5, (32, 32)),
     ],
 )
 def test_the_size_follows_proportions_and_focal_length(
