@@ -19,6 +19,7 @@ from typing import Any
 
 from bench import HERE
 from bench import needed_drives
+from bench import SHIPPED
 import cv2
 from depth_prune_ros.bags.frames import Frame
 from depth_prune_ros.bags.frames import read_frames
@@ -114,21 +115,30 @@ STRETCHED = ('crop to 4:3, fit: stretch', 'crop to 4:3, fit: crop')
 
 
 def main() -> None:
-    """Print one row a case and keep them."""
+    """Judge the shipped networks and keep the rows, or one that is named."""
     parser = argparse.ArgumentParser(description='Judge a model on changed images.')
-    parser.add_argument('model', nargs='?', type=Path, help='depth_small by default')
+    parser.add_argument('model', nargs='?', type=Path, help='the shipped ones by default')
     named = parser.parse_args().model
-    engine = DepthEngine.load(named or shipped_model())
+    files = [named] if named else [shipped_model(name) for name in SHIPPED]
+    found = {}
     with tempfile.TemporaryDirectory() as folder:
-        seen = {name: _seen(bag, engine) for name, bag in needed_drives(Path(folder)).items()}
+        bags = needed_drives(Path(folder))
+        for file in files:
+            found[file.stem] = _rows(DepthEngine.load(file), bags)
+    if named is None:
+        RESULTS.write_text(json.dumps(found, indent=1) + '\n')
+
+
+def _rows(engine: DepthEngine, bags: dict[str, Path]) -> list[dict[str, Any]]:
+    """Print one row a case, and return them."""
+    seen = {name: _seen(bag, engine) for name, bag in bags.items()}
     rows: list[dict[str, Any]] = []
     for case in CASES:
         rows.append(_row(case, engine, seen))
         rows[-1]['of_clean'] = rows[-1]['mean'] / rows[0]['mean']
         rows[-1]['of_whole'] = rows[-1]['mean'] / rows[-1]['whole']
-        print(json.dumps(rows[-1]), flush=True)
-    if named is None:
-        RESULTS.write_text(json.dumps({'model': engine.card.name, 'rows': rows}, indent=1) + '\n')
+        print(json.dumps({'model': engine.card.name, **rows[-1]}), flush=True)
+    return rows
 
 
 def _seen(bag: Path, engine: DepthEngine) -> list[Seen]:
