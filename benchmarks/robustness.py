@@ -115,7 +115,7 @@ STRETCHED = ('crop to 4:3, fit: stretch', 'crop to 4:3, fit: crop')
 
 
 def main() -> None:
-    """Judge the shipped networks and keep the rows, or one that is named."""
+    """Judge the shipped networks and keep that; or a named one, and only print it."""
     parser = argparse.ArgumentParser(description='Judge a model on changed images.')
     parser.add_argument('model', nargs='?', type=Path, help='the shipped ones by default')
     named = parser.parse_args().model

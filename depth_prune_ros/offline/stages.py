@@ -168,8 +168,8 @@ def _check_network(network: DepthNetwork, config: TrainConfig, data: TrainingDat
     coarsest = config.height * config.width // network.multiple**2
     if frames * coarsest == 1 and any(isinstance(m, nn.BatchNorm2d) for m in network.modules()):
         msg = (
-            'expected two pixels or more in a batch at the coarsest level, for batch norm, found '
-            f'one of one frame of {config.height}x{config.width}; enlarge batch or the image'
+            'expected two pixels or more at the coarsest level, for batch norm, found one: of one '
+            f'frame of {config.height}x{config.width}; take more frames or larger ones'
         )
         raise ConfigError(msg)
 

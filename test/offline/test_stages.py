@@ -261,7 +261,7 @@ def test_sizes_that_do_not_fit_the_network(runs: Runs, tmp_path: Path) -> None:
 def test_batch_norm_of_one_pixel(runs: Runs, tmp_path: Path) -> None:
     """Torch would say it in a stack trace; two pixels are enough."""
     small = {'height': 32, 'width': 32, 'batch': 1, 'steps': 1}
-    with pytest.raises(ConfigError, match='found one of one frame of 32x32; enlarge batch or'):
+    with pytest.raises(ConfigError, match='found one: of one frame of 32x32; take more frames'):
         stages.train(CONFIG.model_copy(update=small), runs.data, tmp_path, lambda _: None)
     wider = CONFIG.model_copy(update={**small, 'width': 64})
     two = stages.train(wider, runs.data, tmp_path, lambda _: None)
