@@ -124,8 +124,10 @@ class Processor:
             self._statistics.dropped(Drop.NEWER)
 
     def stop(self) -> None:
-        """Finish the image at hand and end the thread."""
+        """Finish the image at hand and end the thread, for good."""
         self._worker.stop()
+        # it holds us in turn, and a cycle would keep the model until Python looks for cycles
+        del self._worker
 
     def _process(self, arrival: Arrival) -> None:
         """Turn one image into what is wanted of it; runs in the thread."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 import threading
 from types import SimpleNamespace
 from typing import Any
+import weakref
 
 from depth_prune_ros.core.engine import DepthEngine
 from depth_prune_ros.ros.calibration import calibration_of
@@ -125,3 +127,17 @@ def test_an_unknown_distortion_is_told_of_and_the_next_camera_is_served(tiny_mod
     processor.take_image(message)
     assert done.wait(60.0)
     processor.stop()
+
+
+def test_one_that_was_stopped_keeps_no_model(tiny_model: Path) -> None:
+    engine = DepthEngine.load(tiny_model)
+    there = weakref.ref(engine)
+    outputs: Any = SimpleNamespace(wanted=[])
+    processor = Processor(engine, outputs, Statistics(), Clock(), get_logger('freed'))
+    gc.disable()
+    try:
+        processor.stop()
+        del processor, engine
+        assert there() is None
+    finally:
+        gc.enable()
