@@ -216,7 +216,12 @@ def _check_changes(
     new = {change.name: change.value for change in changes if change.name in known}
     try:
         _check(_read(node, new), new)
-        late = [name for name in new if known[name].metadata['when'] is When.INACTIVE]
+        late = [
+            name
+            for name in new
+            if known[name].metadata['when'] is When.INACTIVE
+            and new[name] != node.get_parameter(name).value
+        ]
         if late and is_active():
             msg = f'parameter {late[0]}: expected an inactive node, found it active; deactivate it'
             raise ConfigError(msg)

@@ -70,6 +70,8 @@ def test_the_model_changes_only_while_the_node_does_not_work() -> None:
         declare_parameters(node, lambda: active[0])
         change = [Parameter('model', value='other.onnx')]
         assert 'expected an inactive node' in node.set_parameters(change)[0].reason
+        same = [Parameter('model', value=''), Parameter('threads', value=0)]
+        assert node.set_parameters_atomically(same).successful
         assert node.set_parameters([Parameter('min_depth', value=1.0)])[0].successful
         active[0] = False
         assert node.set_parameters(change)[0].successful
