@@ -46,7 +46,10 @@ ARGUMENTS = {
     'namespace': ('', 'namespace of the node and its topics'),
     'name': ('depth_node', 'name of the node'),
     'params_file': (str(SHARE / 'config' / 'depth.param.yaml'), 'file with the parameters'),
-    'use_sim_time': ('false', 'true: time comes from /clock, as a bag player publishes it'),
+    'use_sim_time': (
+        '',
+        'true: time comes from /clock; empty: as params_file or SetParameter say',
+    ),
     'reliable': ('false', 'true: take images reliably; for those above 512 KB'),
     'respawn': ('true', f'true: start the node again {RESPAWN_S:g} s after it ended'),
     'rviz': ('false', 'true: start rviz2 with config/depth.rviz'),
@@ -96,7 +99,7 @@ def _depth(given: dict[str, str], topics: dict[str, str], common: dict[str, Any]
         package=PACKAGE,
         executable='depth_node',
         name=given['name'],
-        parameters=[given['params_file'], {**values, 'use_sim_time': _is(given, 'use_sim_time')}],
+        parameters=[given['params_file'], *([values] if values else []), *_clock(given)],
         remappings=[(here, topics[name]) for name, (here, _) in TOPICS.items()],
         respawn=_is(given, 'respawn'),
         respawn_delay=RESPAWN_S,
@@ -110,7 +113,7 @@ def _cloud(given: dict[str, str], topics: dict[str, str], common: dict[str, Any]
         executable='point_cloud_xyz_node',
         name='depth_image_proc',
         condition=IfCondition(given['depth_image_proc']),
-        parameters=[{'use_sim_time': _is(given, 'use_sim_time')}],
+        parameters=_clock(given),
         remappings=[
             ('image_rect', topics['depth']),
             # It resolves image_rect, then subscribes to the camera_info beside the result.
@@ -128,7 +131,7 @@ def _rviz(given: dict[str, str], topics: dict[str, str], common: dict[str, Any])
         name='rviz2',
         condition=IfCondition(given['rviz']),
         arguments=['-d', str(SHARE / 'config' / 'depth.rviz')],
-        parameters=[{'use_sim_time': _is(given, 'use_sim_time')}],
+        parameters=_clock(given),
         remappings=[
             # The display takes sensor_msgs/Image; beside a compressed topic lies the raw one.
             ('/image', topics['image'].removesuffix('/compressed')),
@@ -159,6 +162,11 @@ def _topics(given: dict[str, str], outer: str) -> dict[str, str]:
 def _beside(topic: str) -> str:
     """Return where image_transport expects the calibration of an image."""
     return f'{topic.rpartition("/")[0]}/camera_info'
+
+
+def _clock(given: dict[str, str]) -> list[dict[str, bool]]:
+    """Return the parameter for the clock, where it is given."""
+    return [{'use_sim_time': _is(given, 'use_sim_time')}] if given['use_sim_time'] else []
 
 
 def _is(given: dict[str, str], name: str) -> bool:

@@ -70,21 +70,30 @@ def test_topics_follow_the_namespace(nodes: Any, outer: str, namespace: str, spa
 
 
 def test_the_parameters_of_the_node(nodes: Any) -> None:
-    file, values = nodes()['depth_node']['parameters']
+    (file,) = nodes()['depth_node']['parameters']
     assert file == str(ROOT / 'config' / 'depth.param.yaml')
-    assert values == {'use_sim_time': False}
     given = {'max_depth': '40.0', 'fit': 'crop', 'rectify': 'true', 'points_stride': '4'}
-    file, values = nodes(params_file='mine.yaml', use_sim_time='1', **given)['depth_node'][
-        'parameters'
-    ]
+    file, values = nodes(params_file='mine.yaml', **given)['depth_node']['parameters']
     assert file == 'mine.yaml'
     assert values == {
         'max_depth': 40.0,
         'fit': 'crop',
         'rectify': True,
         'points_stride': 4,
-        'use_sim_time': True,
     }
+
+
+@pytest.mark.parametrize(
+    ('given', 'told'),
+    [('', []), ('1', [{'use_sim_time': True}]), ('false', [{'use_sim_time': False}])],
+)
+def test_the_clock_is_that_of_file_and_launch_unless_it_is_given(
+    nodes: Any, given: str, told: list[dict[str, bool]]
+) -> None:
+    made = nodes(use_sim_time=given)
+    assert made['depth_node']['parameters'][1:] == told
+    assert made['point_cloud_xyz_node']['parameters'] == told
+    assert made['rviz2']['parameters'] == told
 
 
 def test_reliable_keeps_a_topic_that_has_its_whole_name(nodes: Any) -> None:
