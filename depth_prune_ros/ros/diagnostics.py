@@ -16,6 +16,7 @@ import numpy as np
 
 # Frames that the percentiles are taken over.
 WINDOW = 1000
+CLOCKS = "compare the camera's clock with the node's (use_sim_time)"
 
 
 class Drop(Enum):
@@ -53,7 +54,7 @@ class Statistics:
         self._timings: deque[Timing] = deque(maxlen=WINDOW)
         self._dropped: Counter[Drop] = Counter()
         self._inputs = self._outputs = self._inferred = 0
-        self._before = (0, 0, 0)
+        self._before = (0, 0, 0, 0)
         self._mismatches: dict[str, str] = {}
         self.last_error = ''
         self.scale_assumed = False  # no camera_info that can be used has come
@@ -82,20 +83,23 @@ class Statistics:
             self._mismatches[topic] = policy
             return news
 
-    def status(self, seconds: float, lasts: Callable[[str], bool]) -> DiagnosticStatus:
+    def status(
+        self, seconds: float, lasts: Callable[[str], bool], silence: str = 'no images'
+    ) -> DiagnosticStatus:
         """
         Sum up.
 
         :param seconds: since the last sum
         :param lasts: whether the topic of a mismatch still has one
-        :return: warns of a QoS mismatch, of images dropped by errors and of silence
+        :param silence: what it means where no image came
+        :return: warns of a QoS mismatch, of images dropped by errors or all by age, and of silence
         """
         with self._lock:
-            now = (self._inputs, self._outputs, self._dropped[Drop.ERROR])
-            came, went, failed = (new - old for new, old in zip(now, self._before, strict=True))
+            dropped = {cause: self._dropped[cause] for cause in Drop}
+            now = (self._inputs, self._outputs, dropped[Drop.ERROR], dropped[Drop.AGE])
+            came, went, failed, aged = (n - old for n, old in zip(now, self._before, strict=True))
             self._before = now
             inferred, timings = self._inferred, list(self._timings)
-            dropped = {cause: self._dropped[cause] for cause in Drop}
             mismatches = dict(self._mismatches)
         status = DiagnosticStatus(level=DiagnosticStatus.OK, message='active')
         quality = ', '.join(
@@ -107,7 +111,8 @@ class Statistics:
             'no camera_info that can be used: depth is scaled for the training camera': (
                 went > 0 and self.scale_assumed
             ),
-            'no images': not came,
+            f'all images dropped as older than max_age: {CLOCKS}': aged > 0 and not went,
+            silence: not came,
         }
         found = [text for text, holds in warnings.items() if holds]
         if found:

@@ -24,6 +24,7 @@ from depth_prune_ros.ros.processor import Processor
 from depth_prune_ros.ros.quality import incompatible
 from depth_prune_ros.ros.quality import input_options
 from depth_prune_ros.ros.quality import input_profile
+from depth_prune_ros.ros.quality import other_type
 from diagnostic_msgs.msg import DiagnosticArray
 from diagnostic_msgs.msg import DiagnosticStatus
 from lifecycle_msgs.srv import ChangeState
@@ -190,7 +191,7 @@ class DepthNode(LifecycleNode):
         )
 
     def _subscribe(self, kind: type, topic: str, callback: Callable[[Any], None]) -> None:
-        options = input_options(topic, self._mismatch)
+        options = input_options(self.resolve_topic_name(topic), self._mismatch)
         subscription = self.create_subscription(kind, topic, callback, input_profile(), **options)
         self._inputs.append(subscription)
 
@@ -227,14 +228,30 @@ class DepthNode(LifecycleNode):
                 f'not; set qos_overrides for the topic, or change the partner'
             )
 
+    def _of_another_type(self) -> str:
+        """Say what a camera publishes where it is another type than the node takes; '' else."""
+        taken = IMAGE_TYPES[self._settings.image_transport]
+        topic = self.resolve_topic_name('image')
+        found = other_type(self, topic, taken) if self._processor is not None else ''
+        if not found:
+            return ''
+        text = (
+            f'{topic}: expected sensor_msgs/msg/{taken.__name__}, found {found}; set '
+            'image_transport, or name another topic'
+        )
+        self.get_logger().warning(text, once=True)
+        return f': {text}'
+
     def _report(self) -> None:
         """Say on /diagnostics how the node does."""
         now_s = time.monotonic()
         status = self._statistics.status(
-            now_s - self._reported_s, lambda topic: incompatible(self, topic)
+            now_s - self._reported_s,
+            lambda topic: incompatible(self, topic),
+            f'no images{self._of_another_type()}',
         )
         self._reported_s = now_s
-        status.name = f'{self.get_name()}: depth'
+        status.name = f'{self.get_fully_qualified_name().lstrip("/")}: depth'
         if self._processor is None:
             status.level, status.message = DiagnosticStatus.OK, 'not active'
         if self._refusal:

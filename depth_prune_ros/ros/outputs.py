@@ -67,8 +67,9 @@ class Outputs:
         self._publishers: dict[str, LifecyclePublisher] = {}
         for name, (kind, _) in TOPICS.items():
             topic = f'~/{name}'
+            options = output_options(node.resolve_topic_name(topic), mismatch)
             self._publishers[name] = node.create_lifecycle_publisher(
-                kind, topic, QoSProfile(depth=1), **output_options(topic, mismatch)
+                kind, topic, QoSProfile(depth=1), **options
             )
 
     @property

@@ -13,6 +13,7 @@ from depth_prune_ros.ros.calibration import assumed_calibration
 from depth_prune_ros.ros.calibration import Calibration
 from depth_prune_ros.ros.calibration import calibration_of
 from depth_prune_ros.ros.calibration import rectify
+from depth_prune_ros.ros.diagnostics import CLOCKS
 from depth_prune_ros.ros.diagnostics import Drop
 from depth_prune_ros.ros.diagnostics import Statistics
 from depth_prune_ros.ros.diagnostics import Timing
@@ -136,6 +137,8 @@ class Processor:
         age_s = self._age_s(arrival.stamp_ns)
         if age_s is not None and 0 < settings.max_age < age_s:
             self._statistics.dropped(Drop.AGE)
+            text = f'image dropped: {age_s:.3g} s old by the clock of the node'
+            self._say('age', f'{text}, more than max_age allows; if all are: {CLOCKS}')
             return
         image = read_image(arrival.message)
         known = self.camera

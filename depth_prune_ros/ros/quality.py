@@ -63,6 +63,17 @@ def incompatible(node: Node, topic: str) -> bool:
     )
 
 
+def other_type(node: Node, topic: str, taken: type) -> str:
+    """
+    Return the type of a topic's publishers where none publishes what the node takes; '' else.
+
+    :param taken: a message class
+    """
+    known = {end.topic_type for end in node.get_publishers_info_by_topic(topic)}
+    wanted = '/'.join((taken.__module__.split('.')[0], 'msg', taken.__name__))
+    return '' if wanted in known else ', '.join(sorted(known))
+
+
 def _owner(end: TopicEndpointInfo) -> tuple[str, str]:
     return end.node_name, end.node_namespace
 

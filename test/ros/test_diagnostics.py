@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from depth_prune_ros.ros.context import free_domain
 from depth_prune_ros.ros.context import ros_context
+from depth_prune_ros.ros.diagnostics import Drop
 from depth_prune_ros.ros.diagnostics import Statistics
 from depth_prune_ros.ros.diagnostics import Timing
 from depth_prune_ros.ros.node import DepthNode
+from diagnostic_msgs.msg import DiagnosticArray
 from diagnostic_msgs.msg import DiagnosticStatus
 import pytest
 from rclpy.parameter import Parameter
@@ -44,10 +46,43 @@ def test_rates_and_silence_are_of_the_time_since_the_last_sum() -> None:
     assert (second['input rate (Hz)'], second['message']) == ('0.0', 'no images')
 
 
+def test_silence_by_age_is_warned_of_while_it_lasts() -> None:
+    statistics = Statistics()
+    statistics.received()
+    statistics.dropped(Drop.AGE)
+    assert 'all images dropped as older than max_age' in _told(statistics, 1.0)['message']
+    for _ in range(2):
+        statistics.received()
+    statistics.dropped(Drop.AGE)
+    statistics.published(Timing(age_s=0.5, waited_s=0.01, inference_s=0.02, total_s=0.1))
+    assert _told(statistics, 1.0)['message'] == 'active'
+
+
+def test_nodes_of_two_namespaces_have_two_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = []
+    with ros_context(free_domain()) as context:
+        for namespace in ('/front/robot', '/rear', '/'):
+            node = DepthNode(
+                context=context,
+                namespace=namespace,
+                parameter_overrides=[Parameter('autostart', value=False)],
+            )
+            sent: list[DiagnosticArray] = []
+            monkeypatch.setattr(node._diagnostics, 'publish', sent.append)
+            node._report()
+            names.append(sent[0].status[0].name)
+            node.destroy_node()
+    assert names == [
+        'front/robot/depth_node: depth',
+        'rear/depth_node: depth',
+        'depth_node: depth',
+    ]
+
+
 def test_the_node_sums_up_since_its_last_report(monkeypatch: pytest.MonkeyPatch) -> None:
     spans: list[float] = []
 
-    def status(seconds: float, _: object) -> DiagnosticStatus:
+    def status(seconds: float, *_: object) -> DiagnosticStatus:
         spans.append(seconds)
         return DiagnosticStatus()
 

@@ -253,6 +253,7 @@ def test_old_images_are_dropped_but_not_those_without_a_stamp(node: Graph) -> No
     dropped = _count(node, 'dropped: too old')
     # The partner's stamps are a few seconds after 1970.
     assert node.insist(message, lambda: _count(node, 'dropped: too old') > dropped + 2)
+    assert node.insist(message, lambda: 'older than max_age' in node.diagnostics['message'])
     assert node.ask_stamped(message, 0)
 
 

@@ -7,13 +7,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from depth_prune_ros.ros.context import ros_context
 from depth_prune_ros.ros.context import wait_until
 from graph import Graph
 from graph import image_message
 from graph import noise
+import rclpy
 from rclpy.qos import QoSDurabilityPolicy
 from rclpy.qos import QoSProfile
 from rclpy.qos import QoSReliabilityPolicy
+from sensor_msgs.msg import CompressedImage
 from sensor_msgs.msg import Image
 from tiny_model import HEIGHT
 from tiny_model import WIDTH
@@ -61,9 +64,9 @@ def test_a_subscriber_that_does_not_fit_is_said_once_and_shown_while_it_is_there
         for _ in range(2):
             strangers = [subscribe(LATCHED) for _ in range(2)]
             assert wait_until(lambda: _says(graph, 'DURABILITY'), SOON_S)
-            assert graph.diagnostics['incompatible QoS'] == '~/depth: DURABILITY'
+            assert graph.diagnostics['incompatible QoS'] == '/depth_node/depth: DURABILITY'
             graph.next_diagnostics()
-            assert _says(graph, 'incompatible QoS (~/depth: DURABILITY)')
+            assert _says(graph, 'incompatible QoS (/depth_node/depth: DURABILITY)')
             for stranger in strangers:
                 graph.node.destroy_subscription(stranger)
             assert wait_until(lambda: _silent(graph), SOON_S)
@@ -76,9 +79,9 @@ def test_a_camera_that_does_not_fit_is_reported(running: Running, tiny_model: Pa
     with running(f'model:={tiny_model}', reliable) as (process, graph):
         graph.wait_for(process)
         camera = graph.node.create_publisher(Image, 'image', unreliable)
-        assert wait_until(lambda: _says(graph, 'incompatible QoS (image: RELIABILITY)'), SOON_S)
+        assert wait_until(lambda: _says(graph, 'incompatible QoS (/image: RELIABILITY)'), SOON_S)
         assert graph.diagnostics['level'] == '1'
-        assert process.log.count('image: expected a partner with a compatible QoS') == 1
+        assert process.log.count('/image: expected a partner with a compatible QoS') == 1
         graph.node.destroy_publisher(camera)
         assert wait_until(lambda: _silent(graph), SOON_S)
 
@@ -95,3 +98,19 @@ def test_durability_can_be_overridden_as_the_warning_says(
         assert wait_until(lambda: bool(late), SOON_S)
         graph.next_diagnostics()
         assert graph.diagnostics['incompatible QoS'] == ''
+
+
+def test_a_camera_of_another_type_is_named(running: Running, tiny_model: Path) -> None:
+    with running(f'model:={tiny_model}', image_type=CompressedImage) as (process, graph):
+        said = (
+            '/image: expected sensor_msgs/msg/Image, found sensor_msgs/msg/CompressedImage; '
+            'set image_transport'
+        )
+        assert wait_until(lambda: _says(graph, f'no images: {said}'), SOON_S)
+        graph.next_diagnostics()
+        assert process.log.count(said) == 1
+        with ros_context(graph.domain_id) as context:
+            camera = rclpy.create_node('camera', context=context)
+            camera.create_publisher(Image, 'image', 1)
+            assert wait_until(lambda: graph.diagnostics['message'] == 'no images', SOON_S)
+            camera.destroy_node()
