@@ -108,8 +108,9 @@ def merge(
     from depth_prune_ros.evaluation.shards import merge_shards
 
     merged = merge_shards(shards)
+    page = write_report(out, merged.results, merged.shots, merged.title)
     print_results(merged.results)
-    say(f'report: {write_report(out, merged.results, merged.shots, merged.title)}')
+    say(f'report: {page}')
 
 
 def _run(job: Job, shard: str, out: Path | None) -> None:
@@ -137,13 +138,17 @@ def _run(job: Job, shard: str, out: Path | None) -> None:
             on_frame=gallery if out else None,
             progress=_with_rate(progress),
         )
-    print_results(results)
     title = f'Depth of {", ".join(bag.resolve().name for bag in job.bags)}'
+    written = ''
+    # written before a word is printed: whoever reads along may be gone (| head)
     if piece and out:
         evaluated = Merged(results, gallery.shots(), title)
-        say(f'shard: {write_shard(out, evaluated, piece, identity(job))}')
+        written = f'shard: {write_shard(out, evaluated, piece, identity(job))}'
     elif out:
-        say(f'report: {write_report(out, results, gallery.shots(), title)}')
+        written = f'report: {write_report(out, results, gallery.shots(), title)}'
+    print_results(results)
+    if written:
+        say(written)
 
 
 def _with_rate(progress: Progress) -> Callable[[int, int], None]:

@@ -154,14 +154,15 @@ def stoppable() -> Iterator[None]:
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table; into a file or a pipe as wide as it is, so that nothing is cut off."""
+    """Print a table as it is; into a file or a pipe as wide as it is, so nothing is cut off."""
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
-    shown = Table(*head, box=SIMPLE_HEAD)
+    shown = Table(*map(escape, head), box=SIMPLE_HEAD)
     for row in rows:
-        shown.add_row(*row)
+        shown.add_row(*map(escape, row))
     if _SPEAKS:
         console = Console()
         if not console.is_terminal:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
+import subprocess
+import sys
 
 from command_line import run
 from depth_prune_ros.bags.street import render_street
@@ -69,6 +72,23 @@ def test_shards_of_processes_merge_to_one_run(street: Path, model: Path, tmp_pat
     assert merged == single
     assert merged['protocol'] == 'eigen_50'
     assert merged['rules']['median_scaling'] is True
+
+
+def test_the_report_is_there_though_nobody_reads_along(
+    street: Path, model: Path, tmp_path: Path
+) -> None:
+    for options in (
+        ('evaluate', street, '--model', model, '--out', tmp_path / 'report'),
+        ('evaluate', street, '--model', model, '--shard', '1/1', '--out', tmp_path / 'shard'),
+        ('merge', tmp_path / 'shard', '--out', tmp_path / 'merged'),
+    ):
+        command = [sys.executable, '-m', 'depth_prune_ros.cli', *map(str, options)]
+        reading, writing = os.pipe()
+        os.close(reading)
+        subprocess.run(command, stdout=writing, stderr=subprocess.DEVNULL, check=False)
+        os.close(writing)
+    for name in ('report', 'merged'):
+        assert (tmp_path / name / 'report.html').is_file()
 
 
 def test_wrong_options_are_one_line_each(street: Path, model: Path, tmp_path: Path) -> None:

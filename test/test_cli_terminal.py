@@ -36,3 +36,9 @@ def test_a_table_in_a_pipe_is_whole(capsys: pytest.CaptureFixture[str]) -> None:
     table(('metric', 'value'), [long])
     (row,) = [line for line in capsys.readouterr().out.splitlines() if 'aaa' in line]
     assert row.split() == [long[0], *long[1].split()]
+
+
+def test_a_table_shows_brackets_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    table(('metric', 'v2 [/old]'), [('[bold]', 'net[a]')])
+    head, _, row = [line.split() for line in capsys.readouterr().out.splitlines() if line.strip()]
+    assert (head, row) == (['metric', 'v2', '[/old]'], ['[bold]', 'net[a]'])

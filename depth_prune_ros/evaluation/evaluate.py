@@ -28,6 +28,7 @@ from depth_prune_ros.evaluation.results import FrameResult
 from depth_prune_ros.evaluation.results import latency_percentiles
 from depth_prune_ros.evaluation.results import Result
 from depth_prune_ros.evaluation.tally import Part
+from depth_prune_ros.evaluation.tally import Place
 from depth_prune_ros.evaluation.tally import Read
 from depth_prune_ros.evaluation.tally import Seen
 from depth_prune_ros.evaluation.tally import Tally
@@ -50,8 +51,8 @@ __all__ = [
 ]
 
 Float = NDArray[np.float32]
-# A frame with what each predictor, in their order, said of it; None = nothing.
-OnFrame = Callable[[Frame, 'Sequence[Judged | None]'], None]
+# A frame with what each predictor, in their order, said of it (None = nothing), and its place.
+OnFrame = Callable[[Frame, 'Sequence[Judged | None]', Place], None]
 Progress = Callable[[int, int], None]
 
 
@@ -101,7 +102,7 @@ def evaluate_frames(
         if watch.on_frame is not None:
             # The ground truth that was judged by, without what the protocol leaves out.
             shown = replace(seen.frame, depth=seen.truth.depth) if seen.truth else seen.frame
-            watch.on_frame(shown, judged)
+            watch.on_frame(shown, judged, Place(part.bag, seen.index))
         if watch.progress is not None:
             watch.progress(tally.counts['frames'], total)
     return tally.results()

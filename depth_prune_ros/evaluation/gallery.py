@@ -16,6 +16,7 @@ from depth_prune_ros.evaluation.pictures import frame_strip
 from depth_prune_ros.evaluation.pictures import panel_shape
 from depth_prune_ros.evaluation.results import FrameResult
 from depth_prune_ros.evaluation.results import Result
+from depth_prune_ros.evaluation.tally import Place
 import numpy as np
 from numpy.typing import NDArray
 
@@ -55,6 +56,7 @@ class _Kept:
     frame: Frame
     depths: tuple[Float | None, ...]
     results: tuple[FrameResult | None, ...]
+    place: Place
     number: int
     error: float
 
@@ -83,7 +85,7 @@ class Gallery:
         self._best: list[tuple[float, int, _Kept]] = []
         self._errors: list[float] = []
 
-    def __call__(self, frame: Frame, judged: Sequence[Judged | None]) -> None:
+    def __call__(self, frame: Frame, judged: Sequence[Judged | None], place: Place) -> None:
         """Look at a frame and its predictions."""
         number = self._seen
         self._seen += 1
@@ -96,7 +98,7 @@ class Gallery:
             self._errors.append(error)
         if not (wanted or on_grid):
             return
-        kept = _small(frame, judged, number)
+        kept = _small(frame, judged, place, number)
         for heap, value in wanted:
             push = heapq.heappush if len(heap) < self._each else heapq.heappushpop
             push(heap, (value, -number, kept))
@@ -144,7 +146,7 @@ def choose(shots: Sequence[Shot], result: Result, each: int = 3) -> tuple[Shot, 
     return tuple(replace(shot, kind=kind) for kind, group in kinds for shot in group)
 
 
-def _small(frame: Frame, judged: Sequence[Judged | None], number: int) -> _Kept:
+def _small(frame: Frame, judged: Sequence[Judged | None], place: Place, number: int) -> _Kept:
     """Shrink a frame to what its panels show."""
     height, width = panel_shape(frame.left)
     image = cv2.resize(frame.left, (width, height), interpolation=cv2.INTER_AREA)
@@ -155,12 +157,12 @@ def _small(frame: Frame, judged: Sequence[Judged | None], number: int) -> _Kept:
     )
     depths = tuple(depth_image(one) if one else None for one in judged)
     first = results[0] if results else None
-    return _Kept(small, depths, results, number, first.metrics.abs_rel if first else 0.0)
+    error = first.metrics.abs_rel if first else 0.0
+    return _Kept(small, depths, results, place, number, error)
 
 
 def _draw(kept: _Kept, kind: str) -> Shot:
     frame = kept.frame
-    first = next((result for result in kept.results if result), None)
     nothing = np.full((2, 2), np.nan, np.float32)
     strips = [frame_strip(frame, nothing if d is None else d) for d in kept.depths]
     return Shot(
@@ -169,6 +171,6 @@ def _draw(kept: _Kept, kind: str) -> Shot:
         others=tuple(strips[1:]),
         kind=kind,
         abs_rel=tuple(r.metrics.abs_rel if r else None for r in kept.results),
-        bag=first.bag if first else '',
-        index=first.index if first else kept.number,
+        bag=kept.place.bag,
+        index=kept.place.index,
     )

@@ -51,7 +51,7 @@ def write_report(
     Write metrics.json, frames.csv, summary.csv, strip.png (the middle strip) and report.html.
 
     The page needs nothing else: its pictures are inside, at a JPEG quality that keeps it
-    below 5 MB; strips that do not fit even then are left out from the end.
+    below 5 MB. Of what does not fit even then, as many of each kind are left out.
 
     :param results: of the same frames; the first one is what the others are compared with
     :param extra: further keys of metrics.json
@@ -110,27 +110,28 @@ def _render(results: Sequence[Result], shots: Sequence[Shot], title: str) -> str
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     judged = [(r.name, break_down(r)) for r in results if r.frames]
+    pictures = _pictures(shots)
     return environment.from_string(source).render(
         title=title,
         results=results,
         names=[r.name or 'recorded depth' for r in results],
-        figures=list(_figures(results, judged)),
+        figures=list(_figures(results)),
         summary=summary(results),
         notes=notes(results),
         charts=_charts([r for r in results if r.frames], judged),
+        curves=[name or 'recorded depth' for name, _ in judged],
         regions=list(_regions(judged)),
         distance=parts(results, 'distance') if judged and judged[0][1].distance else None,
-        shots=list(_pictures(shots)),
+        shots=pictures,
+        left_out=len(shots) - len(pictures),
     )
 
 
-def _figures(
-    results: Sequence[Result], judged: Sequence[tuple[str, Breakdown]]
-) -> Iterator[tuple[str, str, str]]:
-    """Yield the few figures on top: value, name, interval."""
-    if not judged:
+def _figures(results: Sequence[Result]) -> Iterator[tuple[str, str, str]]:
+    """Yield the few figures of the first result on top: value, name, interval."""
+    if not results[0].frames:
         return
-    found = judged[0][1].intervals
+    found = break_down(results[0]).intervals
     for key, name, form in (('abs_rel', 'AbsRel', '.4f'), ('rmse', 'RMSE, m', '.3f')):
         one = found[key]
         yield f'{one.value:{form}}', name, f'{one.low:{form}} to {one.high:{form}}'
@@ -175,19 +176,29 @@ def _regions(judged: Sequence[tuple[str, Breakdown]]) -> Iterator[dict[str, Any]
         yield {'name': name, 'cells': cells}
 
 
-def _pictures(shots: Sequence[Shot]) -> Iterator[dict[str, Any]]:
-    """Yield the shots that fit the page, each with all its strips as base64 JPEG."""
-    strips = [[shot.picture, *shot.others] for shot in shots]
-    texts: list[list[str]] = []
+def _pictures(shots: Sequence[Shot]) -> list[dict[str, Any]]:
+    """Return the shots that fit the page, each with all its strips as base64 JPEG."""
+    texts: dict[int, list[str]] = {}
     for quality in _QUALITIES:
-        texts = [[_jpeg(picture, quality) for picture in row] for row in strips]
-        if _size(texts) <= _PICTURE_BYTES:
+        for number, shot in enumerate(shots):
+            texts[number] = [_jpeg(picture, quality) for picture in (shot.picture, *shot.others)]
+        if _size(texts.values()) <= _PICTURE_BYTES:
             break
-    while _size(texts) > _PICTURE_BYTES:
-        texts.pop()
-    for shot, data in zip(shots, texts, strict=False):
-        errors = ['not judged' if e is None else f'AbsRel {e:.4f}' for e in shot.abs_rel]
-        yield {'shot': shot, 'data': data, 'errors': errors}
+    while _size(texts.values()) > _PICTURE_BYTES:
+        kinds = [shots[number].kind for number in texts]
+        # the best of the best and the worst of the worst come first in their kinds
+        most = max(('median', *kinds), key=kinds.count)
+        del texts[max(number for number in texts if shots[number].kind == most)]
+    return [
+        {
+            'shot': shots[number],
+            'data': data,
+            'errors': [
+                'not judged' if e is None else f'AbsRel {e:.4f}' for e in shots[number].abs_rel
+            ],
+        }
+        for number, data in texts.items()
+    ]
 
 
 def _size(texts: Iterable[Iterable[str]]) -> int:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from dataclasses import replace
+from itertools import count
 import os
 from pathlib import Path
 from typing import Any
@@ -186,8 +187,8 @@ def _bag_names(bags: Sequence[Path]) -> list[str]:
     names: list[str] = []
     for bag in bags:
         name = bag.resolve().name
-        again = sum(other.partition('#')[0] == name for other in names)
-        names.append(f'{name}#{again + 1}' if again else name)
+        free = (f'{name}#{number}' for number in count(2))
+        names.append(name if name not in names else next(f for f in free if f not in names))
     return names
 
 

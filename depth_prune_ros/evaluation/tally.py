@@ -48,6 +48,14 @@ class Part:
 
 
 @dataclass(frozen=True)
+class Place:
+    """Where a frame stands: the bag's name, and its number in it, from 0."""
+
+    bag: str
+    index: int
+
+
+@dataclass(frozen=True)
 class Read:
     """A frame, its number, and what was predicted while it was read."""
 

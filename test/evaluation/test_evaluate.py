@@ -21,6 +21,7 @@ from depth_prune_ros.evaluation.evaluate import latency_percentiles
 from depth_prune_ros.evaluation.evaluate import read_depth_topic
 from depth_prune_ros.evaluation.judging import depth_image
 from depth_prune_ros.evaluation.judging import Judged
+from depth_prune_ros.evaluation.tally import Place
 from evaluation_scenes import BASELINE_M
 from evaluation_scenes import CARD
 from evaluation_scenes import depth_of
@@ -74,7 +75,7 @@ def test_frames_without_ground_truth_are_seen_but_not_judged(red_engine: DepthEn
     seen: list[tuple[int, float]] = []
     steps: list[tuple[int, int]] = []
 
-    def look(one: Frame, judged: Sequence[Judged | None]) -> None:
+    def look(one: Frame, judged: Sequence[Judged | None], _: Place) -> None:
         (found,) = judged
         assert found is not None
         depth = depth_image(found)
@@ -110,7 +111,7 @@ def test_frames_come_in_order_and_few_are_read_ahead(red_engine: DepthEngine) ->
 
     seen: list[int] = []
 
-    def look(one: Frame, _: Sequence[Judged | None]) -> None:
+    def look(one: Frame, *_: object) -> None:
         seen.append((one.stamp_ns - START_NS) // 10**8)
         ahead.append(len(read) - len(seen))
 

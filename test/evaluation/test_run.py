@@ -285,6 +285,7 @@ def test_missing_bag_and_missing_model(red_engine: DepthEngine, tmp_path: Path) 
 
 
 def test_bags_of_one_name_are_told_apart(red_engine: DepthEngine, tmp_path: Path) -> None:
-    bags = [make_bag(tmp_path / folder / 'bag', STAMPS[:1]) for folder in ('x', 'y')]
+    names = ('x/bag', 'y/bag', 'z/bag#2', 'u/bag#2', 'v/bag')
+    bags = [make_bag(tmp_path / name, STAMPS[:1]) for name in names]
     (result,) = evaluate_bags(job(red_engine, *bags))
-    assert [f.bag for f in result.per_frame] == ['bag', 'bag#2']
+    assert [f.bag for f in result.per_frame] == ['bag', 'bag#2', 'bag#2#2', 'bag#2#3', 'bag#3']
