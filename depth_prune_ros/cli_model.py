@@ -70,7 +70,9 @@ def time(
         list[Path] | None,
         typer.Argument(help='Model files or names of shipped ones; by default depth_small.'),
     ] = None,
-    threads: Annotated[int, typer.Option(min=0, help='Of one inference; 0: all cores.')] = 2,
+    threads: Annotated[
+        int, typer.Option(min=0, max=64, help='Of one inference; 0: all cores.')
+    ] = 2,
     write: Annotated[bool, typer.Option(help="Keep what came out in the models' cards.")] = False,
 ) -> None:
     """

@@ -96,7 +96,9 @@ class PruneConfig(Strict):
     floor: float = Field(0.1, ge=0, le=1, description='smallest share of a group')
     floor_filters: int = Field(4, ge=1, description='smallest number of filters of a group')
     multiple: int = Field(1, ge=1, description='widths come in multiples of it')
-    threads: int = Field(2, ge=0, description='of one inference, for a latency; 0: all cores')
+    threads: int = Field(
+        2, ge=0, le=64, description='of one inference, for a latency; 0: all cores'
+    )
     latency_table: str = Field('', description='file of a latency table; empty: made and kept')
     form: Literal['budget', 'params', 'macs', 'latency', 'paper'] = Field(
         'budget', description='what a filter costs: in the measure of the budget, or in another'
