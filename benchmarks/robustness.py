@@ -39,8 +39,6 @@ from numpy.typing import NDArray
 Image = NDArray[np.uint8]
 # a frame, and the same with the depth predicted of the whole image instead of the measured one
 Seen = tuple[Frame, Frame]
-# of the shipped network's image
-NETWORK_ASPECT = 640 / 192
 RESULTS = HERE / 'results' / 'robustness.json'
 
 
@@ -84,10 +82,11 @@ def _narrow(frame: Frame) -> Frame:
     return _cropped(frame, centre_window(camera.width, camera.height, 4 / 3))
 
 
-def _narrow_fitted(frame: Frame) -> Frame:
-    narrow = _narrow(frame)
-    size = narrow.camera.width, narrow.camera.height
-    return _cropped(narrow, centre_window(*size, NETWORK_ASPECT))
+def _fitted(frame: Frame, engine: DepthEngine) -> Frame:
+    """Take what the node's fit: crop shows the network."""
+    card, camera = engine.card, frame.camera
+    window = centre_window(camera.width, camera.height, card.input_width / card.input_height)
+    return _cropped(frame, window)
 
 
 def _zoomed(frame: Frame) -> Frame:
@@ -106,7 +105,7 @@ CASES: dict[str, Callable[[Frame], Frame]] = {
     'JPEG 40': of_image(_jpeg),
     'crop to 4:3': _narrow,
     'crop to 4:3, fit: stretch': _narrow,
-    'crop to 4:3, fit: crop': _narrow_fitted,
+    'crop to 4:3, fit: crop': _narrow,
     'focal length x1.43': _zoomed,
 }
 
@@ -154,7 +153,11 @@ def _seen(bag: Path, engine: DepthEngine) -> list[Seen]:
 
 
 def _row(case: str, engine: DepthEngine, seen: dict[str, list[Seen]]) -> dict[str, Any]:
-    change, found, whole = CASES[case], {}, []
+    def change(frame: Frame) -> Frame:
+        changed = CASES[case](frame)
+        return _fitted(changed, engine) if case.endswith('fit: crop') else changed
+
+    found, whole = {}, []
     for drive, pairs in seen.items():
         frames = [change(frame) for frame, _ in pairs]
         if case in STRETCHED:
