@@ -10,6 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import cv2
 from depth_prune_ros.bags.losses import warn
 from depth_prune_ros.bags.measured import MeasuredDepth
 from depth_prune_ros.bags.messages import intrinsics
@@ -41,6 +42,7 @@ __all__ = ['Frame', 'Topics', 'find_topics', 'read_frames']
 
 LIDAR_TOLERANCE_NS = 60 * 10**6
 MAX_TOLERANCE_NS = 50 * 10**6
+_SAME_PX = 0.1  # principal points closer than this are one
 
 
 @dataclass(frozen=True)
@@ -222,18 +224,42 @@ class _Builder:
     ) -> NDArray[np.uint8] | None:
         found = others.get(self._topics.right or '')
         image = None if found is None else decode(self._reader, found, self._rgb(found.topic))
-        if found is None or image is None or image.shape == left.shape:
-            return image
+        if found is None or image is None:
+            return None
+        if image.shape == left.shape:
+            return self._moved(image)
         size, wanted = ('x'.join(map(str, i.shape[1::-1])) for i in (image, left))
         self._oddities.unfit(found.topic, f'images of {size} beside {wanted} are left out')
         return None
 
+    def _moved(self, right: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """
+        Move the right image to where it has the left one's principal point.
+
+        A disparity is fx * B / Z plus the difference of the two, which some rectifications leave.
+        """
+        height, width = right.shape[:2]
+        infos = [info for info in self._pair_of_infos() if info and is_calibrated(info)]
+        places = [intrinsics(info, width, height).cx for info in infos]
+        offset_px = places[0] - places[1] if len(places) == 2 else 0.0
+        if abs(offset_px) <= _SAME_PX:
+            return right
+        moving = np.array([[1, 0, offset_px], [0, 1, 0]])
+        border = cv2.BORDER_REPLICATE
+        return np.asarray(cv2.warpAffine(right, moving, (width, height), borderMode=border))
+
     def _baseline_m(self) -> float | None:
-        infos = self._topics.left_info, self._topics.right_info
-        left, right = (self._infos.get(info or '') for info in infos)
+        left, right = self._pair_of_infos()
         if left is None or right is None:
             return None
         return stereo_baseline_m(self._bag, self._topics, left, right)
+
+    def _pair_of_infos(self) -> tuple[Any, Any]:
+        """Return the camera_info of the left and of the right camera, None where there is none."""
+        return (
+            self._infos.get(self._topics.left_info or ''),
+            self._infos.get(self._topics.right_info or ''),
+        )
 
     def _rgb(self, topic: str) -> Callable[[Any], NDArray[np.uint8]]:
         return compressed_to_rgb if self._types[topic] == COMPRESSED else image_to_rgb

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,7 @@ def stereo_baseline_m(bag: Path, topics: Topics, left: Any, right: Any) -> float
             f'{baseline_m:.4f} m; swap the two'
         )
         raise BagError(msg)
-    return baseline_m or None
+    return baseline_m if baseline_m and math.isfinite(baseline_m) else None
 
 
 def disparity_baseline_m(message: Any) -> float:

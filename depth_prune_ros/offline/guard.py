@@ -48,6 +48,11 @@ class StopRequest:
             restore()
 
 
+def gradient_fault(norm: float) -> str:
+    """Return what is wrong with gradients of this norm; empty where nothing is."""
+    return '' if math.isfinite(norm) else f'expected finite gradients, found a norm of {norm}'
+
+
 class LossGuard:
     """Knows what the loss has been lately, to tell when it explodes."""
 
@@ -57,12 +62,10 @@ class LossGuard:
         self._mean = 0.0
         self._seen = 0
 
-    def fault(self, loss: float, gradient_norm: float) -> str:
-        """Return what is wrong with a step's loss and gradients; empty where nothing is."""
+    def fault(self, loss: float) -> str:
+        """Return what is wrong with a step's loss; empty where nothing is."""
         if not math.isfinite(loss):
             return f'expected a finite loss, found {loss}'
-        if not math.isfinite(gradient_norm):
-            return f'expected finite gradients, found a norm of {gradient_norm}'
         limit = self._factor * self._mean
         if self._seen >= _OBSERVED and loss > limit:
             often = f'{self._factor:g} times its mean'

@@ -19,6 +19,7 @@ from depth_prune_ros.offline.checkpoint import Checkpoint
 from depth_prune_ros.offline.config import TrainConfig
 from depth_prune_ros.offline.dataset import Dataset
 from depth_prune_ros.offline.dataset import TrainingBatch
+from depth_prune_ros.offline.guard import gradient_fault
 from depth_prune_ros.offline.guard import LossGuard
 from depth_prune_ros.offline.guard import StopRequest
 from depth_prune_ros.offline.label_losses import distillation
@@ -238,11 +239,12 @@ class Trainer:
         found = {name: float(term.detach()) for name, term in terms.items()}
         found = ranks.mean_of({**found, '': float(total.detach())})
         value = found.pop('')
+        self._check(self._guard.fault(value))  # grid_sample's backward crashes where it is nan
         self._optimiser.zero_grad(set_to_none=True)
         total.backward()
         ranks.average_gradients(self._learned())
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), config.gradient_norm)
-        self._check(value, float(norm))
+        self._check(gradient_fault(float(norm)))
         if self.masks is not None:
             self.masks.learn(value, len(batch.left) * ranks.count())
         self._optimiser.step()
@@ -256,9 +258,8 @@ class Trainer:
         if self.masks is not None:
             yield from self.masks.masks.values()
 
-    def _check(self, loss: float, gradient_norm: float) -> None:
+    def _check(self, fault: str) -> None:
         """Stop before a bad step reaches weights, scores or checkpoints."""
-        fault = self._guard.fault(loss, gradient_norm)
         if fault:
             frames = self._dataset.frames(self.step, self._config.batch, self._config.seed)
             msg = f'step {self.step}: {fault}; its frames: {", ".join(frames)}'
