@@ -14,6 +14,7 @@ from depth_prune_ros.bags.streams import Stream
 from depth_prune_ros.bags.topics import depth_is_named
 from depth_prune_ros.bags.topics import topic_options
 from depth_prune_ros.bags.topics import Topics
+from depth_prune_ros.core.images import RGB_ENCODINGS
 
 _TRUTH = 'ground truth: a lidar with /tf_static, or registered depth'
 
@@ -113,7 +114,9 @@ def _uses(info: BagInfo) -> Iterator[str]:
             'judge by it only where it is registered to the camera all the same'
         )
     yield from (f'hint: {hint}' for hint in hints)
-    no_camera = [] if left else ['a camera with camera_info that is calibrated']
+    calibrated = any(camera.intrinsics and not camera.is_depth for camera in info.cameras)
+    wanted = 'whose encoding is read here' if calibrated else 'with camera_info that is calibrated'
+    no_camera = [] if left else [f'a camera {wanted}']
     no_views = [] if found or _pair(info) else [f'a right camera with baseline, or {_TRUTH}']
     for what, missing, command in (
         (
@@ -136,8 +139,14 @@ def _left(info: BagInfo) -> Camera | None:
     """Return the camera that is used, or the first that could be."""
     if info.topics is not None:
         found = info.camera(info.topics.left)
-        return found if found and found.intrinsics else None
-    return next((c for c in info.cameras if c.intrinsics and not c.is_depth), None)
+        return found if found and _is_usable(found) else None
+    return next((c for c in info.cameras if _is_usable(c) and not c.is_depth), None)
+
+
+def _is_usable(camera: Camera) -> bool:
+    """Tell whether a camera is calibrated, and its images of an encoding that is read here."""
+    known = camera.encoding.startswith('compressed') or camera.encoding in RGB_ENCODINGS
+    return known and camera.intrinsics is not None
 
 
 def _truth(info: BagInfo) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Mapping
 
+from depth_prune_ros.bags.pairing import WAIT_NS
 from depth_prune_ros.bags.reading import Stamped
 
 
@@ -66,8 +67,9 @@ class Oddities:
                 apart_s = (self._first[topic] - self._first[self._left]) * 1e-9
                 yield (
                     f'{topic}: none of {self._seen[topic]} messages is near an image of '
-                    f'{self._left} in time (the first ones are {apart_s:+.3f} s apart) and none '
-                    'is used; are the clocks synchronised?'
+                    f'{self._left} in time (the first ones are {apart_s:+.3f} s apart) and '
+                    f'recorded within {WAIT_NS / 1e9:g} s of it, and none is used; are the clocks '
+                    'synchronised?'
                 )
         yield from (f'{topic}: {what}' for topic, what in self._unfit.items())
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import replace
+from os.path import commonprefix
 from pathlib import Path
 import re
 from typing import Any
@@ -288,11 +289,11 @@ def _depth_of(left: str, types: Mapping[str, str], judged: Collection[str]) -> s
         and not predicts(topic, info_of(topic, types))
     ]
     beside = left.removesuffix('/compressed').rpartition('/')[0].lower() + '/depth'
-    for want in (beside, 'aligned_depth', 'depth_registered', 'image_rect', 'depth'):
-        for topic in found:
-            if want in topic.lower():
-                return topic
-    return None
+    wants = (beside, 'aligned_depth', 'depth_registered', 'image_rect', 'depth')
+    # of two cameras, the one whose topics begin as the image's do
+    shared = {topic: len(commonprefix([left.split('/'), topic.split('/')])) for topic in found}
+    own = [topic for topic in found if shared[topic] == max(shared.values())]
+    return next((topic for want in wants for topic in own if want in topic.lower()), None)
 
 
 def _has(topic: str, words: Iterable[str]) -> bool:

@@ -96,7 +96,12 @@ class BagWriter:
         # The storage file inside is named after the folder it is opened in.
         inside = self._folder / self.path.name
         self._writer = Writer(inside, version=_METADATA_VERSION, storage_plugin=self._storage)
-        self._writer.open()
+        try:
+            with _one_line(self.path):
+                self._writer.open()
+        except BagError:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
         return self
 
     def __exit__(
@@ -252,11 +257,9 @@ class BagWriter:
             text = f'{self.path}: expected an open bag; write inside "with BagWriter(...) as bag"'
             raise BagError(text)
         if topic not in self._connections:
+            qos = [_qos(topic)]
             self._connections[topic] = self._writer.add_connection(
-                topic,
-                msgtype,
-                typestore=self._typestore,
-                offered_qos_profiles=[_qos(topic)],
+                topic, msgtype, typestore=self._typestore, offered_qos_profiles=qos
             )
         data = self._typestore.serialize_cdr(msg, msgtype)
         with _one_line(self.path):

@@ -90,6 +90,17 @@ def test_a_lidar_without_a_chain_is_left_out_by_the_options(tmp_path: Path) -> N
     assert len(list(read_frames(path))) == 5
 
 
+def test_images_that_nothing_here_reads_are_offered_to_no_command(tmp_path: Path) -> None:
+    bag = robot('/cam')
+    for message in bag.messages:
+        if message[1] == '/cam/image_raw':
+            message[3].encoding = 'nv12'
+    found = lines_of(bag.write(tmp_path / 'bag'))
+    for command in ('evaluate', 'train', 'replay'):
+        missing = f'{command}: missing a camera whose encoding is read here'
+        assert found[command].startswith(missing)
+
+
 def test_what_is_missing_of_the_calibration_is_said(tmp_path: Path) -> None:
     bag = robot('/cam', lidar=False)
     for message in bag.messages:

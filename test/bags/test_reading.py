@@ -10,6 +10,7 @@ from depth_prune_ros.bags.frames import read_frames
 from depth_prune_ros.bags.info import read_info
 from depth_prune_ros.bags.losses import collect_findings
 from depth_prune_ros.core.errors import BagError
+from mcap.writer import Writer as McapWriter
 import pytest
 from robot_bags import RobotBag
 from robot_bags import SECOND
@@ -152,3 +153,20 @@ def test_what_is_no_bag_is_refused(tmp_path: Path) -> None:
     (tmp_path / 'run.bag.active').touch()
     with pytest.raises(BagError, match=r'found .active; rename it to .bag first'):
         list(read_frames(tmp_path / 'run.bag.active'))
+
+
+@pytest.mark.parametrize('profile', ['ros1', 'json'])
+def test_an_mcap_file_of_other_messages_is_not_called_damaged(
+    profile: str, tmp_path: Path
+) -> None:
+    file = tmp_path / 'run.mcap'
+    with file.open('wb') as stream:
+        writer = McapWriter(stream)
+        writer.start(profile)
+        schema = writer.register_schema('sensor_msgs/Image', 'ros1msg', b'')
+        channel = writer.register_channel('/image', profile, schema)
+        writer.add_message(channel, START_NS, b'{}', START_NS)
+        writer.finish()
+    with pytest.raises(BagError, match='expected messages of ROS 2, found an MCAP file') as told:
+        list(read_frames(file))
+    assert 'damaged' not in str(told.value)

@@ -145,6 +145,17 @@ def test_depth_that_is_judged_is_found_only_by_its_name() -> None:
     assert choose_topics(BAG, types, ['/a/depth']).depth == '/a/depth'
 
 
+def test_depth_is_that_of_the_camera_which_is_named() -> None:
+    depths = ('aligned_depth_to_color/image_raw', 'depth_registered/image')
+    for own, other in (depths, depths[::-1]):
+        types = {f'/camera{n}/color/image_raw': RAW for n in (1, 2)}
+        types |= {f'/camera1/{other}': RAW, f'/camera2/{own}': RAW}
+        name_topics(left='/camera2/color/image_raw')
+        assert choose_topics(BAG, types).depth == f'/camera2/{own}'
+        name_topics(left='/camera1/color/image_raw')
+        assert choose_topics(BAG, types).depth == f'/camera1/{other}'
+
+
 def test_named_topics_are_options_again() -> None:
     assert topic_options() == []
     name_topics(left='/a', right='none', left_info='', depth='/d')

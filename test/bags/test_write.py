@@ -255,3 +255,16 @@ def test_a_full_disk_names_the_bag_and_leaves_nothing(
     with pytest.raises(BagError, match=said), BagWriter(tmp_path / 'bag') as bag:
         bag.image('/image', 1, 'cam', np.zeros((2, 2, 3), np.uint8))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_at_the_start_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: Writer) -> None:
+        raise sqlite3.OperationalError('database or disk is full')
+
+    monkeypatch.setattr(Writer, 'open', fail)
+    said = f'^{tmp_path / "bag"}: expected to write the bag, found: database or disk is full'
+    with pytest.raises(BagError, match=said), BagWriter(tmp_path / 'bag'):
+        pass
+    assert list(tmp_path.iterdir()) == []
