@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+import errno
 from pathlib import Path
 import signal
 import sys
+import tempfile
 from typing import Annotated
 from typing import TYPE_CHECKING
 
@@ -129,7 +131,11 @@ def _one_line() -> Iterator[None]:
         error_line(str(error))
         sys.exit(1)
     except OSError as error:
-        error_line(f'{error.filename or "a file"}: {error.strerror or error}')
+        where = error.filename or 'a file'
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            folder = tempfile.gettempdir()
+            where += f' (where the output goes, or in {folder}: TMPDIR names another)'
+        error_line(f'{where}: {error.strerror or error}')
         sys.exit(1)
     except ModuleNotFoundError as error:
         extras = {'rclpy': 'ros-wheels', 'sensor_msgs': 'ros-wheels', 'rerun': 'view'}

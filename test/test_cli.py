@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from pathlib import Path
@@ -168,3 +169,12 @@ def test_a_signal_to_end_is_an_interrupt(monkeypatch: pytest.MonkeyPatch) -> Non
     finally:
         signal.signal(signal.SIGTERM, before)
     assert (ended.value.code, closed) == (130, [True])
+
+
+@pytest.mark.parametrize('number', [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_says_where_to_look(number: int, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match='1'), cli._one_line():
+        raise OSError(number, os.strerror(number))
+    said = capsys.readouterr().err
+    assert said.startswith('error: a file (where the output goes, or in ')
+    assert 'TMPDIR names another' in said

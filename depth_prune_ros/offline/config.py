@@ -24,6 +24,9 @@ from pydantic import field_validator
 from pydantic import ValidationError
 from pydantic import ValidationInfo
 
+# what torch and numpy count and seed with
+_COUNTABLE = 2**31
+
 
 def _no_switch(value: object) -> object:
     if isinstance(value, bool):
@@ -114,8 +117,8 @@ class TrainConfig(Strict):
     height: int = Field(192, ge=32)
     width: int = Field(640, ge=32)
     baseline_m: float = Field(0.54, gt=0, description='baseline the disparity refers to')
-    steps: int = Field(1000, ge=1)
-    batch: int = Field(8, ge=1)
+    steps: int = Field(1000, ge=1, lt=_COUNTABLE)
+    batch: int = Field(8, ge=1, lt=_COUNTABLE)
     hold_encoder: bool = Field(False, description='train the decoder alone')
     learning_rate: float = Field(3e-4, gt=0)
     final_rate: float = Field(0.0, ge=0, le=1, description='of learning_rate, at the last step')
@@ -131,9 +134,9 @@ class TrainConfig(Strict):
     explosion: float = Field(20.0, gt=1, description='loss over its mean that stops the training')
     bf16: bool | Literal['auto'] = Field('auto', description='auto: where it is faster')
     channels_last: bool | Literal['auto'] = Field('auto', description='auto: where it is faster')
-    seed: int = Field(0, ge=0)
-    checkpoint_every: int = Field(100, ge=1)
-    validate_every: int = Field(200, ge=1)
+    seed: int = Field(0, ge=0, lt=_COUNTABLE)
+    checkpoint_every: int = Field(100, ge=1, lt=_COUNTABLE)
+    validate_every: int = Field(200, ge=1, lt=_COUNTABLE)
     shares: dict[str, Share] = Field(
         default_factory=dict, description='bag name (street*) -> share of the samples'
     )

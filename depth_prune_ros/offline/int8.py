@@ -88,11 +88,19 @@ def calibrate(path: Path, images: Sequence[Bytes], progress: Progress) -> Calibr
     :param path: a model that :func:`check_float` lets pass
     :param images: uint8 [H, W, 3] RGB, of the model's size
     :param progress: called with (done, total) images
+    :raises ModelError: no room for the files in between
     """
     with tempfile.TemporaryDirectory() as folder:
         prepared = Path(folder) / 'prepared.onnx'
-        quant_pre_process(str(path), str(prepared), skip_symbolic_shape=True)
-        model = _named(onnx.load(prepared))
+        try:
+            quant_pre_process(str(path), str(prepared), skip_symbolic_shape=True)
+            model = _named(onnx.load(prepared))
+        except Exception as error:  # protobuf has its own, where a full disk cut a file short
+            msg = (
+                f'{folder}: expected to prepare {path.name} there, found: {error}; is there room? '
+                'TMPDIR names another folder'
+            )
+            raise ModelError(msg) from error
         augmented = str(Path(folder) / 'augmented.onnx')
         calibrator = create_calibrator(prepared, _LAYERS + _FOLLOWERS, augmented)
         calibrator.collect_data(_Reader(model.graph.input[0].name, images, progress))

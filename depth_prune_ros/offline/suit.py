@@ -169,8 +169,11 @@ def suited_config(bags: Sequence[Path], out: Path) -> tuple[Path, list[str]]:
     values = suited(found)
     out.mkdir(parents=True, exist_ok=True)
     partial = file.with_suffix(f'.{os.getpid()}')
-    partial.write_text(yaml.safe_dump(values, sort_keys=False))
-    partial.replace(file)
+    try:
+        partial.write_text(yaml.safe_dump(values, sort_keys=False))
+        partial.replace(file)
+    finally:
+        partial.unlink(missing_ok=True)
     lines = [finding.line() for finding in found]
     aspects = [finding.aspect for finding in found]
     if max(aspects) > _PROPORTIONS * min(aspects):

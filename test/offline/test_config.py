@@ -51,6 +51,8 @@ OURS = sorted((Path(__file__).resolve().parents[2] / 'config').glob('train_*.yam
         pytest.param('[' * 5000, ': expected YAML, found: ', id='brackets'),
         ('batch: 2\nlicence: 2024-99-99', ':2: licence: .*, found 2024-99-99 .*in quotes'),
         ('batch: 2\nshares: {a: 2024-99-99}', ':2: shares.a: .*, found 2024-99-99'),
+        ('seed: 20000000000000000000', ':1: seed: Input should be less than 2147483648, found'),
+        ('steps: 100000000000000000000', ':1: steps: Input should be less than 2147483648, fou'),
         ('steps: true', ':1: steps: .* should be a number, found True'),
         ('batch: yes', ':1: batch: .* should be a number, found True'),
         ('prune:\n  margin: no', ':2: prune.margin: .* should be a number, found False'),

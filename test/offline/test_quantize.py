@@ -212,6 +212,17 @@ def test_a_failing_write_leaves_what_was_there(
     assert sorted(p.name for p in tmp_path.iterdir()) == ['a.onnx', 'file']
 
 
+def test_no_room_for_the_files_in_between_is_said(
+    models: dict[str, Path], bags: Bags, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cut_short(_: str, prepared: str, **__: object) -> None:
+        Path(prepared).write_bytes(models['tame'].read_bytes()[:100])
+
+    monkeypatch.setattr('depth_prune_ros.offline.int8.quant_pre_process', cut_short)
+    with pytest.raises(ModelError, match='is there room. TMPDIR names another folder'):
+        _quantize(models['tame'], tmp_path / 'a.onnx', bags)
+
+
 def test_the_steps_are_reported(models: dict[str, Path], bags: Bags, tmp_path: Path) -> None:
     seen: list[tuple[str, int, int]] = []
     quantize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 from depth_prune_ros.bags.write import BagWriter
@@ -61,3 +62,16 @@ def test_nothing_to_learn_from_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match='right image or measured depth, found none in the'):
         suit.suited_config(bags, tmp_path / 'run')
     assert not (tmp_path / 'run').exists()
+
+
+def test_a_configuration_that_the_disk_does_not_take_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, 'No space left on device')
+
+    bag = _bag(tmp_path / 'bag', 2, 0)
+    monkeypatch.setattr(Path, 'replace', fail)
+    with pytest.raises(OSError, match='No space left'):
+        suit.suited_config([bag], tmp_path / 'run')
+    assert list((tmp_path / 'run').iterdir()) == []
