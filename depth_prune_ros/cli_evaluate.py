@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Iterator
 from collections.abc import Sequence
+from contextlib import contextmanager
 from pathlib import Path
 import time
 from typing import Annotated
@@ -108,8 +110,8 @@ def merge(
     from depth_prune_ros.evaluation.shards import merge_shards
 
     merged = merge_shards(shards)
-    page = write_report(out, merged.results, merged.shots, merged.title)
-    print_results(merged.results)
+    with _printed_at_last(merged.results):
+        page = write_report(out, merged.results, merged.shots, merged.title)
     say(f'report: {page}')
 
 
@@ -140,15 +142,23 @@ def _run(job: Job, shard: str, out: Path | None) -> None:
         )
     title = f'Depth of {", ".join(bag.resolve().name for bag in job.bags)}'
     written = ''
-    # written before a word is printed: whoever reads along may be gone (| head)
-    if piece and out:
-        evaluated = Merged(results, gallery.shots(), title)
-        written = f'shard: {write_shard(out, evaluated, piece, identity(job))}'
-    elif out:
-        written = f'report: {write_report(out, results, gallery.shots(), title)}'
-    print_results(results)
+    with _printed_at_last(results):
+        if piece and out:
+            evaluated = Merged(results, gallery.shots(), title)
+            written = f'shard: {write_shard(out, evaluated, piece, identity(job))}'
+        elif out:
+            written = f'report: {write_report(out, results, gallery.shots(), title)}'
     if written:
         say(written)
+
+
+@contextmanager
+def _printed_at_last(results: Sequence[Result]) -> Iterator[None]:
+    """Print when all is written, or cannot be: whoever reads along may be gone (| head)."""
+    try:
+        yield
+    finally:
+        print_results(results)
 
 
 def _with_rate(progress: Progress) -> Callable[[int, int], None]:

@@ -91,6 +91,13 @@ def test_the_report_is_there_though_nobody_reads_along(
         assert (tmp_path / name / 'report.html').is_file()
 
 
+def test_figures_are_printed_where_the_report_cannot_be_written(street: Path, model: Path) -> None:
+    done = run('evaluate', street, '--model', model, '--out', '/proc/nowhere')
+    assert done.returncode == 1
+    assert 'AbsRel' in done.stdout
+    assert done.stderr.splitlines()[-1].startswith('error: /proc/nowhere')
+
+
 def test_wrong_options_are_one_line_each(street: Path, model: Path, tmp_path: Path) -> None:
     wrong = {
         ('--shard', '1/2'): 'expected --out FOLDER for shard 1/2',

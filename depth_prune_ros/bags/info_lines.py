@@ -114,19 +114,17 @@ def _uses(info: BagInfo) -> Iterator[str]:
             'judge by it only where it is registered to the camera all the same'
         )
     yield from (f'hint: {hint}' for hint in hints)
-    calibrated = any(camera.intrinsics and not camera.is_depth for camera in info.cameras)
-    wanted = 'whose encoding is read here' if calibrated else 'with camera_info that is calibrated'
-    no_camera = [] if left else [f'a camera {wanted}']
+    no_camera = [] if left else [f'a camera {_unusable(info)}']
     no_views = [] if found or _pair(info) else [f'a right camera with baseline, or {_TRUTH}']
     for what, missing, command in (
         (
             'evaluate',
-            no_camera + ([] if found or named else [f'{_TRUTH}, or stereo_msgs/DisparityImage']),
+            no_camera or ([] if found or named else [f'{_TRUTH}, or stereo_msgs/DisparityImage']),
             ['evaluate', str(info.bag), *judged_by],
         ),
         (
             'train',
-            no_camera + no_views,
+            no_camera or no_views,
             ['train', '--bags', str(info.bag), '--out', f'runs/{info.bag.stem}'],
         ),
         ('replay', no_camera, ['replay', str(info.bag), *judged_by]),
@@ -141,6 +139,13 @@ def _left(info: BagInfo) -> Camera | None:
         found = info.camera(info.topics.left)
         return found if found and _is_usable(found) else None
     return next((c for c in info.cameras if _is_usable(c) and not c.is_depth), None)
+
+
+def _unusable(info: BagInfo) -> str:
+    """Say what a camera should be, where none that could be used is."""
+    seen = [info.camera(info.topics.left)] if info.topics else info.cameras
+    calibrated = any(camera and camera.intrinsics and not camera.is_depth for camera in seen)
+    return 'whose encoding is read here' if calibrated else 'with camera_info that is calibrated'
 
 
 def _is_usable(camera: Camera) -> bool:

@@ -283,8 +283,8 @@ def _stamped(
 def _unreadable(path: Path, reason: str) -> str:
     if 'Profile is not ros2' in reason:
         return (
-            f'{path}: expected messages of ROS 2, found an MCAP file of ROS 1, JSON or protobuf '
-            'messages; convert it (rosbags-convert), or take the .bag it was made of'
+            f'{path}: expected messages of ROS 2, found none: an MCAP file of ROS 1, JSON or '
+            'protobuf messages, to be converted (rosbags-convert), or one that is cut short'
         )
     return f'{path}: cannot be read as a bag ({reason}); it is cut short or damaged: {_REPAIR}'
 

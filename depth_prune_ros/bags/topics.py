@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from collections.abc import Iterable
 from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import replace
 from os.path import commonprefix
@@ -222,10 +223,8 @@ def _right_of(left: str, types: Mapping[str, str]) -> str | None:
     images = _images(types)
     for ours, theirs in (('left', 'right'), ('infra1', 'infra2')):
         name = left.replace(ours, theirs)
-        if ours not in left:
-            continue
         plain = name.removesuffix('/compressed')
-        for candidate in (name, plain, f'{plain}/compressed'):
+        for candidate in (name, plain, f'{plain}/compressed') if ours in left else ():
             if candidate in images:
                 return candidate
     return None
@@ -240,8 +239,7 @@ def info_of(image: str, types: Mapping[str, str]) -> str | None:
             return candidate
         parts.pop()
     infos = [topic for topic, kind in types.items() if kind == INFO]
-    alone = len(infos) == 1 and len(_images(types)) == 1
-    return infos[0] if alone else None
+    return infos[0] if len(infos) == len(_images(types)) == 1 else None
 
 
 def _lidar(types: Mapping[str, str]) -> str | None:
@@ -249,8 +247,7 @@ def _lidar(types: Mapping[str, str]) -> str | None:
     clouds = [t for t, kind in types.items() if kind == CLOUD and not _has(t, ('depth', 'color'))]
     named = [topic for topic in clouds if _has(topic, _LIDAR_WORDS)]
     known = [topic for topic in _LIDARS if topic in clouds]
-    best = known or named or clouds
-    return best[0] if best else None
+    return next(iter(known or named or clouds), None)
 
 
 def predicts(topic: str, info: str | None) -> bool:
@@ -284,16 +281,18 @@ def _depth_of(left: str, types: Mapping[str, str], judged: Collection[str]) -> s
         for topic, kind in types.items()
         if kind == RAW
         and names_depth(topic)
-        and topic not in (left, left.removesuffix('/compressed'))
-        and topic not in judged
+        and topic not in (left, left.removesuffix('/compressed'), *judged)
         and not predicts(topic, info_of(topic, types))
     ]
     beside = left.removesuffix('/compressed').rpartition('/')[0].lower() + '/depth'
     wants = (beside, 'aligned_depth', 'depth_registered', 'image_rect', 'depth')
-    # of two cameras, the one whose topics begin as the image's do
-    shared = {topic: len(commonprefix([left.split('/'), topic.split('/')])) for topic in found}
-    own = [topic for topic in found if shared[topic] == max(shared.values())]
+    own = [topic for topic in found if _owner(topic, [left, *_images(types)]) == left] or found
     return next((topic for want in wants for topic in own if want in topic.lower()), None)
+
+
+def _owner(topic: str, images: Sequence[str]) -> str:
+    """Return the first of the images whose names begin as the topic's does the farthest."""
+    return max(images, key=lambda image: len(commonprefix([topic.split('/'), image.split('/')])))
 
 
 def _has(topic: str, words: Iterable[str]) -> bool:

@@ -96,8 +96,9 @@ def calibrate(path: Path, images: Sequence[Bytes], progress: Progress) -> Calibr
             quant_pre_process(str(path), str(prepared), skip_symbolic_shape=True)
             model = _named(onnx.load(prepared))
         except Exception as error:  # protobuf has its own, where a full disk cut a file short
+            found = ' '.join(str(error).split())
             msg = (
-                f'{folder}: expected to prepare {path.name} there, found: {error}; is there room? '
+                f'{path}: expected to prepare it in {folder}, found: {found}; where that is full, '
                 'TMPDIR names another folder'
             )
             raise ModelError(msg) from error

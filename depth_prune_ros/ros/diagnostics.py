@@ -111,7 +111,9 @@ class Statistics:
             'no camera_info that can be used: depth is scaled for the training camera': (
                 went > 0 and self.scale_assumed
             ),
-            f'all images dropped as older than max_age: {CLOCKS}': aged > 0 and not went,
+            f'all images dropped as older than max_age: {CLOCKS}': (
+                aged > 0 and not went and not failed
+            ),
             silence: not came,
         }
         found = [text for text, holds in warnings.items() if holds]

@@ -236,8 +236,8 @@ class DepthNode(LifecycleNode):
         if not found:
             return ''
         text = (
-            f'{topic}: expected sensor_msgs/msg/{taken.__name__}, found {found}; set '
-            'image_transport, or name another topic'
+            f'{topic}: expected sensor_msgs/msg/{taken.__name__}, found {found}; start with '
+            'another image_transport, or name another topic'
         )
         self.get_logger().warning(text, once=True)
         return f': {text}'

@@ -156,6 +156,15 @@ def test_depth_is_that_of_the_camera_which_is_named() -> None:
         assert choose_topics(BAG, types).depth == f'/camera1/{other}'
 
 
+def test_depth_from_elsewhere_is_that_of_the_only_camera() -> None:
+    """Where it is registered to the camera goes before how near its name is."""
+    left, raw = '/camera/color/image_raw', '/camera/depth/image_rect_raw'
+    for registered in ('/depth_registered/image_rect', '/slow/aligned_depth_to_color/image_raw'):
+        types = dict.fromkeys((left, raw, registered), RAW)
+        assert choose_topics(BAG, types).depth == registered
+    assert choose_topics(BAG, {left: RAW, '/kinect/depth/image': RAW}).depth is not None
+
+
 def test_named_topics_are_options_again() -> None:
     assert topic_options() == []
     name_topics(left='/a', right='none', left_info='', depth='/d')

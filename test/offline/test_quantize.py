@@ -219,7 +219,7 @@ def test_no_room_for_the_files_in_between_is_said(
         Path(prepared).write_bytes(models['tame'].read_bytes()[:100])
 
     monkeypatch.setattr('depth_prune_ros.offline.int8.quant_pre_process', cut_short)
-    with pytest.raises(ModelError, match='is there room. TMPDIR names another folder'):
+    with pytest.raises(ModelError, match='where that is full, TMPDIR names another folder'):
         _quantize(models['tame'], tmp_path / 'a.onnx', bags)
 
 

@@ -51,6 +51,10 @@ def test_silence_by_age_is_warned_of_while_it_lasts() -> None:
     statistics.received()
     statistics.dropped(Drop.AGE)
     assert 'all images dropped as older than max_age' in _told(statistics, 1.0)['message']
+    statistics.received()
+    statistics.dropped(Drop.AGE)
+    statistics.dropped(Drop.ERROR)
+    assert 'max_age' not in _told(statistics, 1.0)['message']
     for _ in range(2):
         statistics.received()
     statistics.dropped(Drop.AGE)

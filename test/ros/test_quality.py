@@ -104,7 +104,7 @@ def test_a_camera_of_another_type_is_named(running: Running, tiny_model: Path) -
     with running(f'model:={tiny_model}', image_type=CompressedImage) as (process, graph):
         said = (
             '/image: expected sensor_msgs/msg/Image, found sensor_msgs/msg/CompressedImage; '
-            'set image_transport'
+            'start with another image_transport'
         )
         assert wait_until(lambda: _says(graph, f'no images: {said}'), SOON_S)
         graph.next_diagnostics()
