@@ -38,7 +38,7 @@ def cost(layers: Sequence[Layer], widths: Mapping[str, int], pixels: int) -> Cos
         filters = _channels(widths, layer.output)
         fan_in = 1 if layer.depthwise else sum(_channels(widths, s) for s in layer.inputs)
         weights = layer.kernel**2 * fan_in * filters
-        params += weights + filters * (2 if layer.norm else 1)
+        params += weights + filters * (2 * bool(layer.norm) + layer.bias)
         macs += weights * pixels // layer.stride**2
     return Cost(params=params, macs=macs)
 

@@ -9,6 +9,7 @@ import re
 from typing import Any
 
 from depth_prune_ros.core.errors import MaskError
+from depth_prune_ros.offline.cost import cost
 from depth_prune_ros.offline.coupling import check_coupling
 from depth_prune_ros.offline.networks.catalogue import build
 from depth_prune_ros.offline.networks.prunable import Prunable
@@ -56,6 +57,12 @@ def test_ours_compute_what_they_declare(name: str) -> None:
 
 
 UNet: type[Prunable] = _guide(1)['UNet']
+
+
+def test_a_layer_with_bias_and_norm_is_priced_with_both() -> None:
+    network = UNet()
+    counted = cost(network.layers, network.widths, 32 * 32)
+    assert counted.params == sum(p.numel() for p in network.parameters())
 
 
 class _SkipFirst(UNet):  # type: ignore[valid-type, misc]

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from dataclasses import replace
 from typing import ClassVar
 
 from depth_prune_ros.core.errors import MaskError
@@ -32,6 +33,7 @@ class Layer:
     :param stride: the input image's pixels per output pixel along one side
     :param norm: dotted name of the nn.BatchNorm2d behind it, or ''
     :param depthwise: one input channel per filter; inputs then equals (output,)
+    :param bias: whether the convolution has one; :meth:`Prunable.declare` knows
     """
 
     conv: str
@@ -41,6 +43,7 @@ class Layer:
     stride: int
     norm: str = ''
     depthwise: bool = False
+    bias: bool = False
 
 
 class Prunable(nn.Module):
@@ -108,7 +111,7 @@ class Prunable(nn.Module):
         :raises MaskError: a group that there is not
         """
         self.check_groups(layer)
-        self.layers.append(layer)
+        self.layers.append(replace(layer, bias=bias))
         return nn.Conv2d(
             self.channels(*layer.inputs),
             self.channels(layer.output),
