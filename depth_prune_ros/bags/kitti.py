@@ -28,6 +28,7 @@ from depth_prune_ros.bags.write import BagWriter
 from depth_prune_ros.bags.write import Transform
 from depth_prune_ros.core.camera import Intrinsics
 from depth_prune_ros.core.errors import BagError
+from depth_prune_ros.core.images import is_whole
 import numpy as np
 from numpy.typing import NDArray
 
@@ -35,6 +36,7 @@ LIDAR_TOPIC = '/kitti/velo/pointcloud'
 DEPTH_TOPIC = '/kitti/camera_color_left/depth'
 _GREY = (0, 1)
 _LEFT_OF = {1: 0, 3: 2}
+_OFF_CENTRE = 0.1  # of the width, where KITTI's own are within 0.02
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,7 @@ def _write_image(writer: BagWriter, item: _Item, calibration: Calibration) -> No
     camera = int(item.sensor)
     frame = CAMERA_NAMES[camera]
     image = _read_image(item.path, grey=camera in _GREY)
-    info = _intrinsics(calibration.projections[camera], image)
+    info = _intrinsics(calibration.projections[camera], image, item.path)
     tx = _right_tx(calibration.projections, camera)
     writer.camera_info(f'/kitti/{frame}/camera_info', item.stamp_ns, frame, info, tx)
     topic = f'/kitti/{frame}/image_raw'
@@ -120,10 +122,16 @@ def _write_image(writer: BagWriter, item: _Item, calibration: Calibration) -> No
         writer.image(topic, item.stamp_ns, frame, image)
 
 
-def _intrinsics(projection: Matrix, image: NDArray[np.uint8]) -> Intrinsics:
+def _intrinsics(projection: Matrix, image: NDArray[np.uint8], path: Path) -> Intrinsics:
     height, width = image.shape[:2]
     fx, fy = float(projection[0, 0]), float(projection[1, 1])
     cx, cy = float(projection[0, 2]), float(projection[1, 2])
+    if abs(cx / width - 0.5) > _OFF_CENTRE:
+        msg = (
+            f'{path}: expected an image about {2 * cx:.0f} wide, as its calibration has the '
+            f"middle at {cx:.0f}, found {width}x{height}; take KITTI's own images"
+        )
+        raise BagError(msg)
     return Intrinsics(width=width, height=height, fx=fx, fy=fy, cx=cx, cy=cy)
 
 
@@ -173,9 +181,11 @@ def _same_transforms(one: Calibration, other: Calibration) -> bool:
 
 
 def _read_image(path: Path, *, grey: bool) -> NDArray[np.uint8]:
-    image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE if grey else cv2.IMREAD_COLOR)
+    data = np.fromfile(path, np.uint8)
+    flags = cv2.IMREAD_GRAYSCALE if grey else cv2.IMREAD_COLOR
+    image = cv2.imdecode(data, flags) if is_whole(data) else None
     if image is None:
-        msg = f'{path}: expected a png or jpg image, found a file that does not decode'
+        msg = f'{path}: expected a png or jpg image, found a file that does not decode whole'
         raise BagError(msg)
     return np.asarray(image if grey else cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
 

@@ -89,7 +89,7 @@ def read_layout(source: Path, annotated: Path | None = None) -> Recording:
 def _raw(source: Path, annotated: Path | None) -> Recording:
     cameras = {}
     for number in CAMERA_NAMES:
-        files = _images(source / f'image_{number:02d}' / 'data')
+        files = _numbered(source / f'image_{number:02d}' / 'data')
         if files:
             stamps = _stamps(source / f'image_{number:02d}' / 'timestamps.txt', files)
             cameras[number] = Stream(files, stamps)
@@ -133,7 +133,7 @@ def _annotated_depth(source: Path, annotated: Path | None) -> Stream | None:
         roots = [annotated, annotated.parent]
     folders = [root / part / name for root in roots for part in ('', 'train', 'val')]
     for folder in folders:
-        files = _images(folder / 'proj_depth' / 'groundtruth' / 'image_02')
+        files = _numbered(folder / 'proj_depth' / 'groundtruth' / 'image_02')
         if files:
             stamps = _stamps(source / 'image_02' / 'timestamps.txt', files)
             return Stream(files, stamps)
@@ -167,7 +167,7 @@ def _odometry_stamps(source: Path) -> Callable[[Mapping[int, Path]], dict[int, i
     path = source / 'times.txt'
     if not path.is_file():
         return _regular
-    words = path.read_text().split()
+    words = path.read_text('utf-8', 'replace').split()
     stamps = {i: EPOCH_NS + _seconds_as_ns(path, word) for i, word in enumerate(words)}
     return lambda files: _chosen(path, stamps, files)
 
@@ -201,18 +201,14 @@ def _object(source: Path) -> Recording:
 
 
 def _short_cameras(source: Path) -> dict[int, dict[int, Path]]:
-    found = {number: _images(source / f'image_{number}') for number in CAMERA_NAMES}
+    found = {number: _numbered(source / f'image_{number}') for number in CAMERA_NAMES}
     if not any(found.values()):
         msg = f'{source}: expected .png or .jpg images in image_0..3, found {_some_names(source)}'
         raise BagError(msg)
     return {i: files for i, files in found.items() if files}
 
 
-def _images(folder: Path) -> dict[int, Path]:
-    return _numbered(folder, _SUFFIXES)
-
-
-def _numbered(folder: Path, suffixes: tuple[str, ...]) -> dict[int, Path]:
+def _numbered(folder: Path, suffixes: tuple[str, ...] = _SUFFIXES) -> dict[int, Path]:
     if not folder.is_dir():
         return {}
     files = sorted(path for path in folder.iterdir() if path.suffix.lower() in suffixes)
@@ -224,10 +220,12 @@ def _regular(numbers: Mapping[int, Path]) -> dict[int, int]:
 
 
 def _stamps(path: Path, files: Mapping[int, Path]) -> dict[int, int]:
-    """Read KITTI's timestamps.txt (UTC, nanoseconds) for the files that are there."""
+    """Read KITTI's timestamps.txt (UTC) for the files there are; without one a camera's serves."""
+    known = [path, *sorted(path.parents[1].glob('image_0?/timestamps.txt'))]
+    path = next(filter(Path.is_file, known), path)
     if not path.is_file():
         return _regular(files)
-    lines = path.read_text().splitlines()
+    lines = path.read_text('utf-8', 'replace').splitlines()
     # A line is left empty where the sensor skipped a frame.
     stamps = {i: _nanoseconds(path, line) for i, line in enumerate(lines) if line.strip()}
     return _chosen(path, stamps, files)
@@ -257,7 +255,7 @@ def _read_table(path: Path) -> dict[str, Matrix]:
         msg = f'{path}: expected this calibration file, found none; KITTI ships it separately'
         raise BagError(msg)
     table = {}
-    for number, line in enumerate(path.read_text().splitlines()):
+    for number, line in enumerate(path.read_text('utf-8', 'replace').splitlines()):
         name, colon, text = line.rpartition(':')
         # Copies of the odometry files exist whose lines are P0 to P3 without saying so.
         name = name.strip() if colon else f'P{number}'

@@ -78,6 +78,9 @@ def pair(
     }
     leaders: deque[Stamped] = deque()
     for message in messages:
+        # before a message after a pause has its stream forget what they wait with
+        while leaders and message.bag_ns > leaders[0].bag_ns + WAIT_NS:
+            yield _take(leaders, companions)
         if message.topic == leader:
             leaders.append(message)
         elif message.topic in companions:

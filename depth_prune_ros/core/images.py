@@ -174,7 +174,7 @@ def compressed_to_rgb(msg: Any) -> Bytes:
     encoding = msg.format.partition(';')[0].strip()
     mosaic = encoding.startswith('bayer_') and encoding in _TO_RGB
     flags = cv2.IMREAD_UNCHANGED if mosaic else cv2.IMREAD_COLOR
-    bgr = _decoded(data, flags | cv2.IMREAD_IGNORE_ORIENTATION) if _is_whole(data) else None
+    bgr = _decoded(data, flags | cv2.IMREAD_IGNORE_ORIENTATION) if is_whole(data) else None
     if bgr is not None and mosaic and bgr.ndim == 2:
         return np.asarray(_TO_RGB[encoding](bgr), np.uint8)
     if bgr is None:
@@ -195,7 +195,7 @@ def _decoded(data: Bytes, flags: int) -> Any:
         return None
 
 
-def _is_whole(data: Bytes) -> bool:
+def is_whole(data: Bytes) -> bool:
     """Tell whether a jpeg or png has its end: OpenCV fills up what is missing without a word."""
     if data[:2].tobytes() == b'\xff\xd8':
         # Some cameras fill their buffer up, with zeros or with what was in it.

@@ -31,6 +31,9 @@ class Film:
         if path.suffix != '.mp4':
             msg = f'{path}: expected a file name that ends in .mp4, found {path.suffix!r}'
             raise ConfigError(msg)
+        if path.is_dir():
+            msg = f'{path}: expected a file to write the film to, found a folder; name another'
+            raise ConfigError(msg)
         self._path = path
         self._part = path.with_name(f'.{path.stem}.part.mp4')
         self._writer: cv2.VideoWriter | None = None
@@ -54,10 +57,12 @@ class Film:
             self._write(self._first[1], DEFAULT_RATE_HZ)
         if self._writer is not None:
             self._writer.release()
-            if kind is None:
-                self._require_whole()
-                self._part.rename(self._path)
-            self._part.unlink(missing_ok=True)
+            try:
+                if kind is None:
+                    self._require_whole()
+                    self._part.rename(self._path)
+            finally:
+                self._part.unlink(missing_ok=True)
 
     def __call__(self, frame: Frame, depth: Float) -> None:
         """Add one frame and its predicted depth [h, w], metres."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
+from depth_prune_ros.bags.frames import Frame
 from depth_prune_ros.bags.frames import read_frames
 from depth_prune_ros.bags.kitti import kitti_to_bag
 from depth_prune_ros.bags.reading import open_bag
@@ -70,3 +72,61 @@ def test_a_matrix_of_too_few_numbers_is_named(tmp_path: Path) -> None:
     path.write_text(path.read_text() + 'Tr_imu_to_velo: 1 0 0\n')
     with pytest.raises(BagError, match='expected Tr_imu_to_velo with 12 numbers, found 3 numb'):
         kitti_to_bag(source, tmp_path / 'bag')
+
+
+def test_images_of_another_size_than_their_calibration_s_are_refused(tmp_path: Path) -> None:
+    drive = folders.raw_drive(tmp_path)
+    for path in sorted((drive / 'image_02' / 'data').iterdir()):
+        image = cv2.imread(str(path))
+        assert image is not None
+        cv2.imwrite(str(path), cv2.resize(image, None, fx=0.5, fy=0.5))
+    with pytest.raises(BagError, match=r"0.png: expected an image about \d+ wide, .* KITTI's own"):
+        kitti_to_bag(drive, tmp_path / 'bag')
+
+
+def test_a_sensor_without_stamps_has_those_of_a_camera(tmp_path: Path) -> None:
+    drive = folders.raw_drive(tmp_path)
+    wanted = [frame.stamp_ns for frame in _frames(drive, tmp_path / 'before')]
+    for sensor in ('velodyne_points', 'image_03'):
+        (drive / sensor / 'timestamps.txt').unlink()
+    frames = _frames(drive, tmp_path / 'after')
+    assert [frame.stamp_ns for frame in frames] == wanted
+    assert all(f.right is not None and f.depth_source == 'lidar' for f in frames)
+
+
+def test_a_remark_in_latin_1_is_a_remark(tmp_path: Path) -> None:
+    drive = folders.raw_drive(tmp_path)
+    with (drive.parent / 'calib_cam_to_cam.txt').open('ab') as file:
+        file.write(b'note: caf\xe9\n')
+    assert _frames(drive, tmp_path / 'bag')
+
+
+def test_a_jpeg_that_is_cut_short_is_refused(tmp_path: Path) -> None:
+    drive = folders.raw_drive(tmp_path)
+    first = min((drive / 'image_02' / 'data').iterdir())
+    image = cv2.imread(str(first))
+    assert image is not None
+    data = cv2.imencode('.jpg', image)[1].tobytes()
+    first.unlink()
+    first.with_suffix('.jpg').write_bytes(data[: len(data) // 2])
+    with pytest.raises(BagError, match=r'0.jpg: expected a png or jpg image, .* not decode whole'):
+        kitti_to_bag(drive, tmp_path / 'bag')
+
+
+def test_every_scene_of_the_object_set_has_its_own_calibration(
+    kitti: Path, tmp_path: Path
+) -> None:
+    folder = kitti / 'object' / 'training'
+    frames = _frames(folder, tmp_path / 'bag')
+    files = sorted((folder / 'calib').iterdir())
+    assert len(frames) == len(files) == 27
+    for frame, file in zip(frames, files, strict=True):
+        (line,) = [text for text in file.read_text().splitlines() if text.startswith('P2:')]
+        p = [float(word) for word in line.split()[1:]]
+        found = frame.camera.fx, frame.camera.cx, frame.camera.cy
+        assert found == pytest.approx((p[0], p[2], p[6]))
+
+
+def _frames(source: Path, bag: Path) -> list[Frame]:
+    kitti_to_bag(source, bag, images='png')
+    return list(read_frames(bag))

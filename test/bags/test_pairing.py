@@ -49,6 +49,13 @@ def test_the_nearest_goes_with_a_frame_before_or_after() -> None:
     assert paired(stream('left', 100, 200, 300), right) == [(100, 90), (200, 210.5), (300, 297)]
 
 
+def test_a_pause_takes_nothing_from_the_frames_before_it() -> None:
+    moments = [0, 100, 200, 10_000, 13_000, 13_100, 60_000]
+    right = stream('right', *(moment + 990 for moment in moments))
+    left = stream('left', *(moment + 1000 for moment in moments))
+    assert paired(left, right) == [(t + 1000, t + 990) for t in moments]
+
+
 def test_a_message_that_is_nearer_to_the_next_frame_is_left_to_it() -> None:
     right = stream('right', 145, 201)
     found = paired(stream('left', 100, 150, 200), right)
