@@ -117,8 +117,10 @@ def node() -> None:
 
 def main() -> None:
     """Run the command line; an error of ours is one line and exit code 1, a loss one and 3."""
-    # a replay that is told to end takes its node with it
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # a replay that is told to end takes its node with it; nohup has it live on
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler)
     with _one_line(), telling_findings():
         app()
 

@@ -151,23 +151,28 @@ def test_an_error_of_the_file_system_is_one_line() -> None:
     assert 'Traceback' not in done.stderr
 
 
-def test_a_signal_to_end_is_an_interrupt(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_to_end_is_an_interrupt(
+    number: signal.Signals, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What a command has open, a replay's node above all, is closed on the way out."""
     closed: list[bool] = []
 
     def told() -> None:
         try:
-            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), number)
         finally:
             closed.append(True)
 
     monkeypatch.setattr(cli, 'app', told)
-    before = signal.getsignal(signal.SIGTERM)
+    before = {kind: signal.getsignal(kind) for kind in (signal.SIGTERM, signal.SIGHUP)}
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     try:
         with pytest.raises(SystemExit) as ended:
             cli.main()
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for kind, handler in before.items():
+            signal.signal(kind, handler)
     assert (ended.value.code, closed) == (130, [True])
 
 

@@ -9,7 +9,10 @@ from contextlib import suppress
 from itertools import count
 from itertools import islice
 import os
+from pathlib import Path
 import socket
+import sys
+import tempfile
 import threading
 import time
 
@@ -32,7 +35,11 @@ _turns = count()
 
 def ros_environment(domain_id: int) -> dict[str, str]:
     """Return the variables that keep a process to one domain on this computer."""
-    return {'ROS_DOMAIN_ID': str(domain_id), 'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST'}
+    return {
+        'ROS_DOMAIN_ID': str(domain_id),
+        'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
+        'ROS_DISCOVERY_SERVER': '',
+    }
 
 
 def free_domain() -> int:
@@ -63,17 +70,32 @@ def ros_context(domain_id: int | None = None) -> Iterator[Context]:
     :param domain_id: this domain, on this computer only; None goes by the environment
     """
     context = Context()
+    # to the end: a discovery server counts for what is made later, too
     with _variables({} if domain_id is None else ros_environment(domain_id)):
         rclpy.init(
-            args=[],
+            args=log_arguments(),
             context=context,
             domain_id=domain_id,
             signal_handler_options=SignalHandlerOptions.NO,
         )
+        try:
+            yield context
+        finally:
+            context.try_shutdown()
+
+
+def log_arguments() -> list[str]:
+    """Return what is to be added to the arguments: without a folder to write to, no log files."""
+    home = os.environ.get('ROS_HOME') or '~/.ros'
+    named = os.environ.get('ROS_LOG_DIR') or f'{home}/log'
     try:
-        yield context
-    finally:
-        context.try_shutdown()
+        folder = Path(named).expanduser()
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return []
+    except (OSError, RuntimeError) as error:  # RuntimeError: nobody's home
+        sys.stderr.write(f'{named}: expected a log folder to write to: {error}; no log files\n')
+        return ['--ros-args', '--disable-external-lib-logs']
 
 
 @contextmanager

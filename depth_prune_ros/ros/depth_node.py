@@ -8,10 +8,8 @@ the signal handler stands: SIGINT and SIGTERM end the process with code 0 at any
 from __future__ import annotations
 
 import os
-from pathlib import Path
 import signal
 import sys
-import tempfile
 import threading
 from types import FrameType
 
@@ -64,6 +62,7 @@ def main() -> int:
     gate = SignalGate()
     sys.setswitchinterval(HANDOVER_S)
 
+    from depth_prune_ros.ros.context import log_arguments
     from depth_prune_ros.ros.context import spinning
     from depth_prune_ros.ros.node import DepthNode
     import rclpy
@@ -71,7 +70,9 @@ def main() -> int:
     from rclpy.utilities import try_shutdown
 
     try:
-        rclpy.init(args=_arguments(), signal_handler_options=SignalHandlerOptions.NO)
+        rclpy.init(
+            args=[*sys.argv, *log_arguments()], signal_handler_options=SignalHandlerOptions.NO
+        )
         gate.exit_at_once = False
         node = DepthNode()
     except Exception as error:  # rcl's errors about arguments and log folders have no other base
@@ -88,20 +89,6 @@ def main() -> int:
         for number in SIGNALS:
             signal.signal(number, signal.SIG_IGN)
     return 0 if asked else 1
-
-
-def _arguments() -> list[str]:
-    """Return the process's arguments; without a log folder that can be written, no log files."""
-    home = os.environ.get('ROS_HOME') or '~/.ros'
-    named = os.environ.get('ROS_LOG_DIR') or f'{home}/log'
-    try:
-        folder = Path(named).expanduser()
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            return sys.argv
-    except (OSError, RuntimeError) as error:  # RuntimeError: nobody's home
-        sys.stderr.write(f'{named}: expected a log folder to write to: {error}; no log files\n')
-        return [*sys.argv, '--ros-args', '--disable-external-lib-logs']
 
 
 def _end_within(seconds: float) -> None:

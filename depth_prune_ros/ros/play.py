@@ -176,9 +176,11 @@ class Player:
 
     def _announce_cameras(self) -> None:
         cameras = [c for c in self._connections if c.msgtype == CAMERA_INFO]
-        for camera in cameras:
-            for _, _, raw in islice(self._messages([camera]), 1):
-                self._publishers[camera.topic].publish(self._cdr(camera, raw))
+        for topic in {camera.topic for camera in cameras}:
+            # a bag of several files has a connection in each
+            parts = [camera for camera in cameras if camera.topic == topic]
+            for camera, _, raw in islice(self._messages(parts), 1):
+                self._publishers[topic].publish(self._cdr(camera, raw))
         if cameras:
             time.sleep(SETTLE_S)
 

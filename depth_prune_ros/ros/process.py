@@ -15,7 +15,11 @@ from types import TracebackType
 import depth_prune_ros
 from depth_prune_ros.ros.context import ros_environment
 
-MODULE = 'depth_prune_ros.ros.depth_node'
+# Not -m, which looks into the folder that the command is given in first.
+_MAIN = (
+    'import sys; del sys.path[0]; from depth_prune_ros.ros.depth_node import main; '
+    'sys.exit(main())'
+)
 STOP_TIMEOUT_S = 15.0
 
 
@@ -32,7 +36,7 @@ class NodeProcess:
         # Appending, or reading the log here would move the place where the node writes.
         self._log = tempfile.TemporaryFile(mode='a+b')  # noqa: SIM115
         self._process = subprocess.Popen(
-            [sys.executable, '-m', MODULE, '--ros-args', *arguments],
+            [sys.executable, '-c', _MAIN, '--ros-args', *arguments],
             env={**os.environ, **_child_environment(), **ros_environment(domain_id)},
             stdin=subprocess.DEVNULL,
             stdout=self._log,

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 import json
 from pathlib import Path
+import threading
 import time
 
 from depth_prune_ros.bags.reading import open_bag
@@ -45,6 +48,7 @@ NOTE_KEY = 'depth_prune_ros.replay'
 READY_TIMEOUT_S = 60.0
 ASK_AGAIN_S = 3.0
 DRAIN_TIMEOUT_S = 30.0
+WATCH_S = 0.5
 
 Progress = Callable[[int, int], None]
 
@@ -114,8 +118,9 @@ def replay(
             _wait_for_topics(process, lambda: recorder.matched() and player.matched(played))
             time.sleep(SETTLE_S)
             watch = _watch(process, recorder, progress)
-            report = player.play(playback, progress=watch)
-            _drain(recorder, report.published_ns[topics.left], bool(topics.left_info))
+            with _ended_with(process) as stop:
+                report = player.play(playback, stop, watch)
+            _drain(process, recorder, report.published_ns[topics.left], bool(topics.left_info))
         recorder.close()
         _require_written(recorder)
         code = process.stop()
@@ -198,14 +203,40 @@ def _watch(process: NodeProcess, recorder: Recorder, progress: Progress | None) 
     return step
 
 
-def _drain(recorder: Recorder, published_ns: dict[int, int], with_info: bool) -> None:
+@contextmanager
+def _ended_with(process: NodeProcess) -> Iterator[threading.Event]:
+    """Give an event that is set when the node is gone, which a pause in the bag may hide."""
+    over, stop = threading.Event(), threading.Event()
+
+    def look() -> None:
+        while process.running:
+            if over.wait(WATCH_S):
+                return
+        stop.set()
+
+    thread = threading.Thread(target=look, name='node_watch', daemon=True)
+    thread.start()
+    try:
+        yield stop
+    finally:
+        over.set()
+        thread.join()
+
+
+def _drain(
+    process: NodeProcess, recorder: Recorder, published_ns: dict[int, int], with_info: bool
+) -> None:
     """Wait for the outputs of the last image: the newest always gets its turn."""
     last_ns = max(published_ns, key=lambda stamp_ns: published_ns[stamp_ns], default=0)
     expected = OUTPUTS if with_info else [DEPTH_TOPIC]
     answers = [recorder.received_ns[topic] for topic in expected]
     # an earlier loop had images of the same stamps
     since_ns = published_ns.get(last_ns, 0)
-    wait_until(lambda: all(a.get(last_ns, -1) >= since_ns for a in answers), DRAIN_TIMEOUT_S)
+    wait_until(
+        lambda: not process.running or all(a.get(last_ns, -1) >= since_ns for a in answers),
+        DRAIN_TIMEOUT_S,
+    )
+    _require(process.running, process, 'it to live through the bag')
 
 
 def _report(

@@ -109,5 +109,6 @@ def test_the_last_image_is_waited_for_where_stamps_go_back(
     published_ns = {30: 1, 20: 2, 10: 3}
     for answered, wanted in (({30: 4, 20: 5}, False), ({30: 4, 10: 5}, True)):
         recorder = SimpleNamespace(received_ns=dict.fromkeys(replaying.OUTPUTS, answered))
-        replaying._drain(recorder, published_ns, with_info=True)
+        alive = SimpleNamespace(running=True)
+        replaying._drain(alive, recorder, published_ns, with_info=True)
         assert waited[-1] is wanted
