@@ -117,9 +117,8 @@ def replay(
             _wait_until_active(node, process)
             _wait_for_topics(process, lambda: recorder.matched() and player.matched(played))
             time.sleep(SETTLE_S)
-            watch = _watch(process, recorder, progress)
             with _ended_with(process) as stop:
-                report = player.play(playback, stop, watch)
+                report = player.play(playback, stop, _watch(process, recorder, progress))
             _drain(process, recorder, report.published_ns[topics.left], bool(topics.left_info))
         recorder.close()
         _require_written(recorder)
