@@ -220,8 +220,8 @@ def _regular(numbers: Mapping[int, Path]) -> dict[int, int]:
 
 
 def _stamps(path: Path, files: Mapping[int, Path]) -> dict[int, int]:
-    """Read KITTI's timestamps.txt (UTC) for the files there are; without one a camera's serves."""
-    known = [path, *sorted(path.parents[1].glob('image_0?/timestamps.txt'))]
+    """Read KITTI's timestamps.txt (UTC) for the files there are; without one another's serves."""
+    known = [path, *sorted(path.parents[1].glob('*/timestamps.txt'))]
     path = next(filter(Path.is_file, known), path)
     if not path.is_file():
         return _regular(files)
