@@ -17,8 +17,8 @@ from depth_prune_ros.ros.context import ros_environment
 
 # Not -m, which looks into the folder that the command is given in first.
 _MAIN = (
-    'import sys; del sys.path[0]; from depth_prune_ros.ros.depth_node import main; '
-    'sys.exit(main())'
+    'import sys; sys.path = [part for part in sys.path if part]; '
+    'from depth_prune_ros.ros.depth_node import main; sys.exit(main())'
 )
 STOP_TIMEOUT_S = 15.0
 

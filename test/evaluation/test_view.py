@@ -103,6 +103,14 @@ def test_a_film_that_fails_leaves_nothing(tmp_path: Path, bag: Path, engine: Dep
         Film(tmp_path / 'a.avi')
 
 
+def test_a_folder_in_the_place_of_a_film_is_refused_before_anything_is_predicted(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / 'a.mp4').mkdir()
+    with pytest.raises(ConfigError, match='a.mp4: expected a file .*, found a folder; name anoth'):
+        Film(tmp_path / 'a.mp4')
+
+
 def test_a_film_that_the_disk_does_not_take_is_refused(
     tmp_path: Path, bag: Path, engine: DepthEngine
 ) -> None:
