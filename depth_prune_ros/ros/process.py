@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from types import TracebackType
 
 import depth_prune_ros
@@ -18,7 +19,8 @@ from depth_prune_ros.ros.context import ros_environment
 # Not -m, which looks into the folder that the command is given in first.
 _MAIN = (
     'import sys; sys.path = [part for part in sys.path if part]; '
-    'from depth_prune_ros.ros.depth_node import main; sys.exit(main())'
+    'from depth_prune_ros.ros.depth_node import main; '
+    'from depth_prune_ros.ros.process import end_with_input; end_with_input(); sys.exit(main())'
 )
 STOP_TIMEOUT_S = 15.0
 
@@ -38,7 +40,7 @@ class NodeProcess:
         self._process = subprocess.Popen(
             [sys.executable, '-c', _MAIN, '--ros-args', *arguments],
             env={**os.environ, **_child_environment(), **ros_environment(domain_id)},
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
             stdout=self._log,
             stderr=subprocess.STDOUT,
         )
@@ -56,6 +58,8 @@ class NodeProcess:
         """End the node if it still runs."""
         if self.running:
             self.stop()
+        if self._process.stdin is not None:
+            self._process.stdin.close()
         self._log.close()
 
     @property
@@ -93,6 +97,17 @@ class NodeProcess:
         except subprocess.TimeoutExpired:
             self._process.kill()
             return self._process.wait()
+
+
+def end_with_input() -> None:
+    """Interrupt this process once its standard input ends: its parent was killed."""
+
+    def wait() -> None:
+        while os.read(sys.stdin.fileno(), 4096):  # sys.stdin.read holds a lock at the exit
+            pass
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def _child_environment() -> Mapping[str, str]:

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 import shutil
 import signal
+import subprocess
+import sys
 import threading
 from typing import Any
 
@@ -46,6 +48,26 @@ def test_the_node_is_this_package_s_wherever_the_command_is_given(
     monkeypatch.chdir(tmp_path)
     with NodeProcess(['-p', f'model:={tiny_model}'], free_domain()) as process:
         assert wait_until(lambda: 'active:' in process.log, SOON_S), process.log
+
+
+def test_a_node_whose_parent_is_killed_ends(tiny_model: Path) -> None:
+    parent = (
+        'import sys, time\n'
+        'from depth_prune_ros.ros.process import NodeProcess\n'
+        'with NodeProcess(["-p", f"model:={sys.argv[1]}"], int(sys.argv[2])) as process:\n'
+        '    while "active:" not in process.log: time.sleep(0.1)\n'
+        '    print(process.pid, flush=True)\n'
+        '    time.sleep(600)\n'
+    )
+    command = [sys.executable, '-c', parent, str(tiny_model), str(free_domain())]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        node = Path('/proc') / process.stdout.readline().strip()
+        assert node.exists()
+        process.kill()
+    assert wait_until(
+        lambda: not node.exists() or 'Z (zombie)' in (node / 'status').read_text(), SOON_S
+    )
 
 
 def test_a_discovery_server_is_not_asked(
