@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Mapping
 import copy
+import math
 
 from depth_prune_ros.core.errors import MaskError
 from depth_prune_ros.offline.compact import remove
@@ -27,7 +28,8 @@ def check_coupling(network: Prunable, image: Tensor) -> None:
     Mask a random half of every group and compare with the network without these filters.
 
     The outputs of all declared layers are compared one after the other, and then the network's,
-    on a copy with random biases and norms, so that a gate before its batch norm is found as well.
+    on a copy with random weights, so that nothing hides behind a zero: a gate before its batch
+    norm, a branch that counts for nothing before it is trained.
 
     :param image: an input of the network, [N, C, H, W]; it may be small, but its sides are
         multiples of the largest stride
@@ -131,14 +133,28 @@ def _same(found: Tensor, wanted: Tensor) -> bool:
 
 
 def _randomised(network: Prunable, random: torch.Generator) -> Prunable:
-    """Return a copy in eval mode; its biases, norms and statistics are random."""
+    """
+    Return a copy in eval mode of random weights and buffers.
+
+    None of them is zero, as a last convolution may be before training, and all but variances have
+    both signs, as after it.
+    """
     other = copy.deepcopy(network).eval()
     with torch.no_grad():
         for name, tensor in other.state_dict().items():
-            if tensor.ndim == 1 and tensor.is_floating_point():
-                low = 0.5 if name.endswith('var') else 0.1
-                tensor.copy_(low + torch.rand(tensor.shape, generator=random))
+            if tensor.is_floating_point():
+                tensor.copy_(_random_values(tensor.shape, name.endswith('var'), random))
     return other
+
+
+def _random_values(shape: torch.Size, positive: bool, random: torch.Generator) -> Tensor:
+    """Return weights that keep their layer's scale, or scales and biases away from zero."""
+    if len(shape) > 1:
+        return torch.randn(shape, generator=random) / math.sqrt(math.prod(shape[1:]))
+    values = (0.5 if positive else 0.1) + torch.rand(shape, generator=random)
+    if positive:
+        return values
+    return torch.where(torch.rand(shape, generator=random) < 0.5, -values, values)
 
 
 def _half(width: int, random: torch.Generator) -> Tensor:

@@ -1,0 +1,100 @@
+"""Networks as people write them: right ones pass, each wrong one is refused in one line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from depth_prune_ros.offline.coupling import check_coupling
+from depth_prune_ros.offline.networks.prunable import Prunable
+import pytest
+import torch
+from torch import nn
+from torch import Tensor
+from torch.nn import functional
+from two_layers import declared
+from two_layers import IMAGE
+from two_layers import refusal
+from two_layers import TwoLayers
+
+
+class _ZeroHead(TwoLayers):
+    """Concatenates the other way round than it declares; its head starts at zero."""
+
+    def __init__(self, widths: Mapping[str, int] | None = None) -> None:
+        super().__init__(widths)
+        self.layers.pop()
+        self.head = self.conv('head', ('a', 'b'), 1)
+        nn.init.zeros_(self.head.weight)
+
+    def forward(self, image: Tensor) -> object:
+        return self.head(torch.cat(self.read(image)[::-1], 1))
+
+
+class _ReZero(TwoLayers):
+    """Adds a branch of another group, times a scalar that starts at zero."""
+
+    def __init__(self, widths: Mapping[str, int] | None = None) -> None:
+        super().__init__(widths)
+        self.alpha = nn.Parameter(torch.zeros(()))
+
+    def forward(self, image: Tensor) -> object:
+        a, b = self.read(image)
+        return self.head(b + self.alpha * a)
+
+
+@pytest.mark.parametrize('wrong', [_ZeroHead, _ReZero])
+def test_weights_at_zero_hide_nothing(wrong: type[Prunable]) -> None:
+    start = "two: expected layer head to compute the same with its groups ('"
+    assert refusal(wrong()).startswith(start)
+
+
+def test_weights_are_random_of_both_signs_and_none_is_zero() -> None:
+    seen: dict[str, Tensor] = {}
+
+    class Seen(TwoLayers):
+        def __init__(self, widths: Mapping[str, int] | None = None) -> None:
+            super().__init__(widths)
+            declared('a', norm='behind')(self)
+            self.behind = nn.BatchNorm2d(self.widths['a'])
+            self.scale = nn.Parameter(torch.zeros(1, 3, 1, 1))
+            nn.init.zeros_(self.head.weight)
+
+        def forward(self, image: Tensor) -> object:
+            if not seen:
+                state = self.state_dict().items()
+                seen.update({name: value.clone() for name, value in state})
+            return super().forward(image * self.scale)
+
+    check_coupling(Seen(), IMAGE)
+    assert seen.pop('behind.num_batches_tracked') == 0
+    assert seen.pop('behind.running_var').min() >= 0.5
+    assert all(value.ne(0).all() for value in seen.values())
+    many = {name: value for name, value in seen.items() if value.numel() > 2}
+    assert all(value.min() < 0 < value.max() for value in many.values())
+    assert len(many) == 9
+    assert seen['head.weight'].std().item() == pytest.approx((16 * 9) ** -0.5, rel=0.2)
+
+
+class _SoundReZero(_ReZero):
+    """Does the same in one group."""
+
+    dense_widths = {'a': 16}
+
+    def __init__(self, widths: Mapping[str, int] | None = None) -> None:
+        Prunable.__init__(self, widths)
+        self.a = self.conv('a', (3,), 'a')
+        self.b = self.conv('b', ('a',), 'a')
+        self.head = self.conv('head', ('a',), 1)
+        self.behind = nn.Identity()
+        self.alpha = nn.Parameter(torch.zeros(()))
+
+    def read(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        a = self.gate(functional.relu(self.a(image)), 'a')
+        return a, self.gate(self.b(a), 'a')
+
+
+@pytest.mark.parametrize('right', [_SoundReZero])
+def test_right_ones_pass(right: type[Prunable]) -> None:
+    image = IMAGE.clone()
+    check_coupling(right(), image)
+    assert torch.equal(image, IMAGE)
