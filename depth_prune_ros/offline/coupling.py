@@ -6,6 +6,7 @@ from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Mapping
+from collections.abc import Sequence
 import copy
 import math
 
@@ -41,9 +42,9 @@ def check_coupling(network: Prunable, image: Tensor) -> None:
     masked.gates = {group: mask.float() for group, mask in kept.items()}
     for layer in network.layers:
         _check_shapes(masked, layer)
-    wanted, wanted_result = _outputs(masked, image)
+    runs, wanted_result = _outputs(masked, image)
     for layer in network.layers:
-        _check_run(masked, layer, wanted, image)
+        _check_run(masked, layer, runs[layer.conv], image)
     try:
         outputs, result = _outputs(remove(masked, kept), image)
     except (RuntimeError, IndexError) as error:
@@ -52,7 +53,7 @@ def check_coupling(network: Prunable, image: Tensor) -> None:
         raise MaskError(msg) from error
     for layer in network.layers:
         filters = slice(None) if isinstance(layer.output, int) else kept[layer.output]
-        target, found = wanted[layer.conv][:, filters], outputs[layer.conv]
+        target, found = runs[layer.conv][0][:, filters], outputs[layer.conv][0]
         if not _same(found, target):
             msg = (
                 f'{network.name}: expected layer {layer.conv} to compute the same with its groups '
@@ -93,14 +94,18 @@ def _check_shapes(network: Prunable, layer: Layer) -> None:
         raise MaskError(f'{start} to have the kernel {layer.kernel} it declares, found {size}')
 
 
-def _check_run(
-    network: Prunable, layer: Layer, outputs: Mapping[str, Tensor], image: Tensor
-) -> None:
-    """Ask whether a layer is run, at the stride that it declares."""
+def _check_run(network: Prunable, layer: Layer, runs: Sequence[Tensor], image: Tensor) -> None:
+    """Ask whether a layer is run once, at the stride that it declares."""
     start = f'{network.name}: expected layer {layer.conv}'
-    if layer.conv not in outputs:
+    if not runs:
         raise MaskError(f'{start} to be run by forward, found that it is not; do not declare it')
-    sides, whole = outputs[layer.conv].shape[-2:], image.shape[-2:]
+    if len(runs) > 1:
+        msg = (
+            f'{start} to run once, found {len(runs)} times; declare a layer for each run, as the '
+            'cost counts one'
+        )
+        raise MaskError(msg)
+    sides, whole = runs[0].shape[-2:], image.shape[-2:]
     if any(
         abs(layer.stride * side / all_of_it - 1) >= _BORDER
         for side, all_of_it in zip(sides, whole, strict=True)
@@ -166,17 +171,14 @@ def _half(width: int, random: torch.Generator) -> Tensor:
 
 
 @torch.no_grad()
-def _outputs(network: Prunable, image: Tensor) -> tuple[dict[str, Tensor], list[Tensor]]:
-    """Return what the declared layers compute, by their names, and what the network does."""
-    outputs: dict[str, Tensor] = {}
+def _outputs(network: Prunable, image: Tensor) -> tuple[dict[str, list[Tensor]], list[Tensor]]:
+    """Return what the declared layers compute, by name and run, and what the network does."""
+    outputs: dict[str, list[Tensor]] = {layer.conv: [] for layer in network.layers}
 
     def keep(name: str) -> Callable[[nn.Module, object, Tensor], None]:
-        return lambda _module, _inputs, output: outputs.update({name: output})
+        return lambda _module, _inputs, output: outputs[name].append(output)
 
-    hooks = [
-        network.get_submodule(layer.conv).register_forward_hook(keep(layer.conv))
-        for layer in network.layers
-    ]
+    hooks = [network.get_submodule(name).register_forward_hook(keep(name)) for name in outputs]
     try:
         result = network(image)
     finally:

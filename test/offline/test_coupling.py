@@ -159,8 +159,11 @@ class _ReturnsFeatures(UNet):  # type: ignore[valid-type, misc]
     """Returns filters that can be removed, beside what it declares."""
 
     def forward(self, image: Tensor) -> dict[str, Tensor | list[Tensor]]:
-        skip = self.gate(functional.relu(self.down1(image)), 'down1')
-        return {'depth': super().forward(image), 'features': [skip]}
+        seen: list[Tensor] = []
+        hook = self.down2.register_forward_pre_hook(lambda _conv, inputs: seen.append(inputs[0]))
+        depth = super().forward(image)
+        hook.remove()
+        return {'depth': depth, 'features': seen}
 
 
 class _HeadNotRun(UNet):  # type: ignore[valid-type, misc]
