@@ -172,15 +172,19 @@ def _half(width: int, random: torch.Generator) -> Tensor:
 
 @torch.no_grad()
 def _outputs(network: Prunable, image: Tensor) -> tuple[dict[str, list[Tensor]], list[Tensor]]:
-    """Return what the declared layers compute, by name and run, and what the network does."""
+    """
+    Return what the declared layers compute, by name and run, and what the network does.
+
+    Copies on both sides: the network may go on in place, with its image as with a layer's output.
+    """
     outputs: dict[str, list[Tensor]] = {layer.conv: [] for layer in network.layers}
 
     def keep(name: str) -> Callable[[nn.Module, object, Tensor], None]:
-        return lambda _module, _inputs, output: outputs[name].append(output)
+        return lambda _module, _inputs, output: outputs[name].append(output.clone())
 
     hooks = [network.get_submodule(name).register_forward_hook(keep(name)) for name in outputs]
     try:
-        result = network(image)
+        result = network(image.clone())
     finally:
         for hook in hooks:
             hook.remove()

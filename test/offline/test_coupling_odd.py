@@ -93,7 +93,24 @@ class _SoundReZero(_ReZero):
         return a, self.gate(self.b(a), 'a')
 
 
-@pytest.mark.parametrize('right', [_SoundReZero])
+class _InPlace(_SoundReZero):
+    """Adds in place."""
+
+    def forward(self, image: Tensor) -> object:
+        a, out = self.read(image)
+        out += a
+        return self.head(out)
+
+
+class _ImageInPlace(TwoLayers):
+    """Changes its image in place."""
+
+    def forward(self, image: Tensor) -> object:
+        image -= 0.5
+        return super().forward(image)
+
+
+@pytest.mark.parametrize('right', [_SoundReZero, _InPlace, _ImageInPlace])
 def test_right_ones_pass(right: type[Prunable]) -> None:
     image = IMAGE.clone()
     check_coupling(right(), image)
