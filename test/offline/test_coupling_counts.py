@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from depth_prune_ros.core.errors import MaskError
+from depth_prune_ros.offline.networks.prunable import Layer
 from depth_prune_ros.offline.networks.prunable import Prunable
 import pytest
 from torch import Tensor
@@ -32,4 +34,13 @@ def test_a_layer_that_runs_again_is_named(wrong: type[Prunable], layer: str, run
     assert refusal(wrong()) == (
         f'two: expected layer {layer} to run once, found {runs} times; declare a layer for each '
         'run, as the cost counts one'
+    )
+
+
+def test_a_depthwise_layer_has_the_group_it_reads() -> None:
+    with pytest.raises(MaskError) as caught:
+        TwoLayers().declare(Layer('d', ('a',), 'b', 3, 1, depthwise=True), bias=True)
+    assert str(caught.value) == (
+        "two: expected depthwise layer d to read its own group ('b',), found ('a',); make them "
+        'one group'
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from depth_prune_ros.core.errors import MaskError
 from depth_prune_ros.offline.coupling import check_coupling
 from depth_prune_ros.offline.networks.prunable import Prunable
 import pytest
@@ -110,8 +111,37 @@ class _ImageInPlace(TwoLayers):
         return super().forward(image)
 
 
-@pytest.mark.parametrize('right', [_SoundReZero, _InPlace, _ImageInPlace])
+class _OnVectors(TwoLayers):
+    """Gates features without height and width."""
+
+    def forward(self, image: Tensor) -> object:
+        b = self.gate(self.read(image)[1].mean((2, 3)), 'b')
+        return self.head(b[..., None, None].expand(-1, -1, *image.shape[2:]))
+
+
+@pytest.mark.parametrize('right', [_SoundReZero, _InPlace, _ImageInPlace, _OnVectors])
 def test_right_ones_pass(right: type[Prunable]) -> None:
     image = IMAGE.clone()
     check_coupling(right(), image)
     assert torch.equal(image, IMAGE)
+
+
+def test_a_gate_multiplies_channels_whatever_follows_them() -> None:
+    network = TwoLayers({'a': 2})
+    network.gates = {'a': torch.tensor([1.0, 0.0])}
+    for shape in ((2, 2), (3, 2), (3, 2, 5), (3, 2, 5, 6)):
+        gated = network.gate(torch.ones(shape), 'a')
+        assert gated.shape == shape
+        assert gated[:, 0].eq(1).all()
+        assert gated[:, 1].eq(0).all()
+
+
+def test_a_gate_of_another_group_is_named() -> None:
+    network = TwoLayers({'a': 1})
+    network.gates = {'a': torch.ones(1)}
+    with pytest.raises(MaskError) as caught:
+        network.gate(torch.ones(2, 16, 4, 4), 'a')
+    assert str(caught.value) == (
+        "two: expected features [N, 1, ...] at the gate of group 'a', found 2x16x4x4; gate what "
+        'its layers compute'
+    )

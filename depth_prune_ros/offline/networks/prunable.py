@@ -108,9 +108,15 @@ class Prunable(nn.Module):
         Record a layer and return its convolution, sized by the widths.
 
         :param step: stride of the convolution itself
-        :raises MaskError: a group that there is not
+        :raises MaskError: a group that there is not, or a depthwise layer that reads another
         """
         self.check_groups(layer)
+        if layer.depthwise and layer.inputs != (layer.output,):
+            msg = (
+                f'{self.name}: expected depthwise layer {layer.conv} to read its own group '
+                f'{(layer.output,)}, found {layer.inputs}; make them one group'
+            )
+            raise MaskError(msg)
         self.layers.append(replace(layer, bias=bias))
         return nn.Conv2d(
             self.channels(*layer.inputs),
@@ -123,6 +129,19 @@ class Prunable(nn.Module):
         )
 
     def gate(self, features: Tensor, group: str) -> Tensor:
-        """Multiply features [N, width, H, W] by the group's mask, if it has one."""
+        """
+        Multiply features [N, width, ...] by the group's mask, if it has one.
+
+        :raises MaskError: features of another width
+        """
         mask = self.gates.get(group)
-        return features if mask is None else features * mask.to(features.dtype).view(1, -1, 1, 1)
+        if mask is None:
+            return features
+        if features.shape[1:2] != mask.shape:
+            msg = (
+                f'{self.name}: expected features [N, {len(mask)}, ...] at the gate of group '
+                f'{group!r}, found {"x".join(map(str, features.shape))}; gate what its layers '
+                'compute'
+            )
+            raise MaskError(msg)
+        return features * mask.to(features.dtype).view(-1, *[1] * (features.ndim - 2))
