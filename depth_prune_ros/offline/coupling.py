@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
+from contextlib import contextmanager
 import copy
 import math
 
@@ -22,6 +23,7 @@ _RELATIVE = 1e-4
 # convolutions without padding make a little less than the image's size over the stride
 _BORDER = 0.25
 Kept = Mapping[str, Tensor]
+Outputs = tuple[dict[str, list[Tensor]], list[Tensor]]
 
 
 def check_coupling(network: Prunable, image: Tensor) -> None:
@@ -36,37 +38,23 @@ def check_coupling(network: Prunable, image: Tensor) -> None:
         multiples of the largest stride
     :raises MaskError: what the network computes is not what it declares; names the layer
     """
-    random = torch.Generator().manual_seed(0)
-    masked = _randomised(network, random)
-    kept = {group: _half(width, random) for group, width in network.widths.items()}
-    masked.gates = {group: mask.float() for group, mask in kept.items()}
     for layer in network.layers:
-        _check_shapes(masked, layer)
-    runs, wanted_result = _outputs(masked, image)
+        _check_shapes(network, layer)
+    random = torch.Generator().manual_seed(0)
+    kept = {group: _half(width, random) for group, width in network.widths.items()}
+    masked = _masked(network, kept, random)
+    runs, result = _masked_outputs(masked, image)
     for layer in network.layers:
         _check_run(masked, layer, runs[layer.conv], image)
-    try:
-        outputs, result = _outputs(remove(masked, kept), image)
-    except (RuntimeError, IndexError) as error:
-        reason = ' '.join(str(error).split())
-        msg = f'{network.name}: expected layers sized by their groups, found: {reason}'
-        raise MaskError(msg) from error
+    compact_runs, compact_result = _compact_outputs(masked, kept, image)
     for layer in network.layers:
         filters = slice(None) if isinstance(layer.output, int) else kept[layer.output]
-        target, found = runs[layer.conv][0][:, filters], outputs[layer.conv][0]
-        if not _same(found, target):
-            msg = (
-                f'{network.name}: expected layer {layer.conv} to compute the same with its groups '
-                f'{layer.inputs} masked and removed, found a difference of '
-                f'{float((found - target).abs().max()):.2g}; its inputs are declared wrongly, or '
-                'one of them is not gated (behind norm and activation)'
-            )
-            raise MaskError(msg)
-    if not _all_same(result, wanted_result):
+        _compare(masked, layer, compact_runs[layer.conv], runs[layer.conv][0][:, filters])
+    if not _all_same(compact_result, result):
         msg = (
             f'{network.name}: expected the same output with the filters of layer '
-            f'{_read_undeclared(masked, kept, image)} masked and removed, found another; the '
-            'output reads them past the declared layers'
+            f'{_culprit(masked, kept, image)} masked and removed, found another; the output reads '
+            'them past the declared layers'
         )
         raise MaskError(msg)
 
@@ -89,9 +77,18 @@ def _check_shapes(network: Prunable, layer: Layer) -> None:
     if layer.depthwise and conv.groups != declared:
         msg = f'{start} to be depthwise (groups={declared}), found {conv.groups} for groups'
         raise MaskError(msg)
+    if not layer.depthwise and conv.groups != 1:
+        msg = f'{start} to have groups=1, found {conv.groups}; declare it depthwise, or ungroup it'
+        raise MaskError(msg)
     if conv.kernel_size != (layer.kernel, layer.kernel):
-        size = 'x'.join(map(str, conv.kernel_size))
+        size = _size(conv.kernel_size)
         raise MaskError(f'{start} to have the kernel {layer.kernel} it declares, found {size}')
+    if 'weight' not in dict(conv.named_parameters(recurse=False)):
+        msg = (
+            f'{start} to hold its weight, found one computed from other parameters; remove its '
+            'parametrization (weight_norm, spectral_norm)'
+        )
+        raise MaskError(msg)
 
 
 def _check_run(network: Prunable, layer: Layer, runs: Sequence[Tensor], image: Tensor) -> None:
@@ -110,19 +107,40 @@ def _check_run(network: Prunable, layer: Layer, runs: Sequence[Tensor], image: T
         abs(layer.stride * side / all_of_it - 1) >= _BORDER
         for side, all_of_it in zip(sides, whole, strict=True)
     ):
-        size, of = ('x'.join(map(str, shape)) for shape in (sides, whole))
-        msg = f'{start} to make one pixel of {layer.stride} (its stride), found {size} of {of}'
+        found = f'{_size(sides)} of {_size(whole)}'
+        msg = f'{start} to make one pixel of {layer.stride} (its stride), found {found}'
         raise MaskError(msg)
 
 
-def _read_undeclared(network: Prunable, kept: Kept, image: Tensor) -> str:
-    """Return the layers of the first group that changes the output by being removed alone."""
+def _compare(network: Prunable, layer: Layer, found: list[Tensor], wanted: Tensor) -> None:
+    """Compare what a layer computes without the masked filters with what it did before."""
+    if _all_same(found, [wanted]):
+        return
+    if [run.shape for run in found] == [wanted.shape]:
+        difference = f'a difference of {float((found[0] - wanted).abs().max()):.2g}'
+    else:
+        sizes = ' and '.join(_size(run.shape) for run in found)
+        difference = f'{sizes or "no run"} instead of {_size(wanted.shape)}'
+    msg = (
+        f'{network.name}: expected layer {layer.conv} to compute the same with its groups '
+        f'{layer.inputs} masked and removed, found {difference}; its inputs are declared wrongly, '
+        'or one of them is not gated (behind norm and activation)'
+    )
+    raise MaskError(msg)
+
+
+def _culprit(network: Prunable, kept: Kept, image: Tensor) -> str:
+    """Return the layers of the first group that, removed alone, fails or changes the output."""
     for group in kept:
         alone = {
             name: mask if name == group else torch.ones_like(mask) for name, mask in kept.items()
         }
         network.gates = {group: kept[group].float()}
-        same = _all_same(_outputs(remove(network, alone), image)[1], _outputs(network, image)[1])
+        try:
+            wanted = _outputs(network, image)[1]
+            same = _all_same(_outputs(remove(network, alone), image)[1], wanted)
+        except Exception:
+            same = False
         if not same:
             return ', '.join(layer.conv for layer in network.layers if layer.output == group)
     return network.layers[-1].conv
@@ -135,6 +153,53 @@ def _all_same(found: list[Tensor], wanted: list[Tensor]) -> bool:
 def _same(found: Tensor, wanted: Tensor) -> bool:
     tolerance = _RELATIVE * float(wanted.abs().max())
     return found.shape == wanted.shape and torch.allclose(found, wanted, rtol=0, atol=tolerance)
+
+
+def _masked(network: Prunable, kept: Kept, random: torch.Generator) -> Prunable:
+    """Return a copy of random weights, masked."""
+    with _in_one_line(
+        lambda found: (
+            f'{network.name}: expected a network that can be copied, found {found}; build what '
+            'cannot be copied outside of it'
+        )
+    ):
+        masked = _randomised(network, random)
+    masked.gates = {group: mask.float() for group, mask in kept.items()}
+    return masked
+
+
+def _masked_outputs(masked: Prunable, image: Tensor) -> Outputs:
+    """See :func:`_outputs`."""
+    with _in_one_line(
+        lambda found: (
+            f'{masked.name}: expected forward to compute from an image of {_size(image.shape)} '
+            f'alone, found {found}; give it an image that it takes, and its other inputs defaults'
+        )
+    ):
+        return _outputs(masked, image)
+
+
+def _compact_outputs(masked: Prunable, kept: Kept, image: Tensor) -> Outputs:
+    """Return :func:`_outputs` without the masked filters."""
+    with _in_one_line(
+        lambda found: (
+            f'{masked.name}: expected layers sized by their groups, found: {found}; size by '
+            f'widths what follows layer {_culprit(masked, kept, image)}, and name its norm'
+        )
+    ):
+        return _outputs(remove(masked, kept), image)
+
+
+@contextmanager
+def _in_one_line(say: Callable[[str], str]) -> Iterator[None]:
+    """Turn whatever a network's own code raises into a MaskError."""
+    try:
+        yield
+    except MaskError:
+        raise
+    except Exception as error:
+        found = ' '.join(f'{type(error).__name__}: {error}'.split())
+        raise MaskError(say(found)) from error
 
 
 def _randomised(network: Prunable, random: torch.Generator) -> Prunable:
@@ -171,7 +236,7 @@ def _half(width: int, random: torch.Generator) -> Tensor:
 
 
 @torch.no_grad()
-def _outputs(network: Prunable, image: Tensor) -> tuple[dict[str, list[Tensor]], list[Tensor]]:
+def _outputs(network: Prunable, image: Tensor) -> Outputs:
     """
     Return what the declared layers compute, by name and run, and what the network does.
 
@@ -200,3 +265,7 @@ def _tensors(result: object) -> Iterator[Tensor]:
     elif isinstance(result, Iterable) and not isinstance(result, str):
         for part in result:
             yield from _tensors(part)
+
+
+def _size(shape: Sequence[int]) -> str:
+    return 'x'.join(map(str, shape))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+import threading
 
 from depth_prune_ros.core.errors import MaskError
 from depth_prune_ros.offline.coupling import check_coupling
@@ -12,6 +13,8 @@ import torch
 from torch import nn
 from torch import Tensor
 from torch.nn import functional
+from torch.nn.utils import parametrizations
+from two_layers import changed
 from two_layers import declared
 from two_layers import IMAGE
 from two_layers import refusal
@@ -145,3 +148,95 @@ def test_a_gate_of_another_group_is_named() -> None:
         "two: expected features [N, 1, ...] at the gate of group 'a', found 2x16x4x4; gate what "
         'its layers compute'
     )
+
+
+class _SumOfGroups(TwoLayers):
+    """Multiplies two groups on the way to its output."""
+
+    def forward(self, image: Tensor) -> object:
+        a, b = self.read(image)
+        return self.head(b) + (a * b).sum(1, keepdim=True)
+
+
+class _Folded(TwoLayers):
+    """Lays the filters of a group out as rows of an image."""
+
+    def __init__(self, widths: Mapping[str, int] | None = None) -> None:
+        super().__init__(widths)
+        self.layers.pop()
+        self.head = self.conv('head', (16,), 1)
+
+    def forward(self, image: Tensor) -> object:
+        return self.head(self.read(image)[1].reshape(1, 16, -1, 16))
+
+
+class _TwoImages(TwoLayers):
+    """Reads two images."""
+
+    def forward(self, image: Tensor, other: Tensor) -> object:  # type: ignore[override]
+        return super().forward(image - other)
+
+
+def _group_norm(net: TwoLayers) -> None:
+    net.behind = nn.GroupNorm(16, net.widths['a'])
+
+
+def _grouped(net: TwoLayers) -> None:
+    net.b = nn.Conv2d(net.widths['a'], net.widths['b'], 3, padding=1, groups=4)
+
+
+def _weight_norm(net: TwoLayers) -> None:
+    net.a = parametrizations.weight_norm(net.a)
+
+
+def _old_weight_norm(net: TwoLayers) -> None:
+    with pytest.warns(FutureWarning, match='deprecated'):
+        net.a = nn.utils.weight_norm(net.a)
+
+
+COMPUTED = (
+    'expected layer a to hold its weight, found one computed from other parameters; remove its '
+    'parametrization (weight_norm, spectral_norm)'
+)
+
+
+@pytest.mark.parametrize(
+    ('wrong', 'message'),
+    [
+        (
+            _SumOfGroups,
+            'expected the same output with the filters of layer a masked and removed, found '
+            'another; the output reads them past the declared layers',
+        ),
+        (
+            _Folded,
+            'expected layer head to compute the same with its groups (16,) masked and removed, '
+            'found 1x1x8x16 instead of 1x1x16x16; its inputs are declared wrongly, or one of them '
+            'is not gated (behind norm and activation)',
+        ),
+        (
+            _TwoImages,
+            'expected forward to compute from an image of 1x3x16x16 alone, found TypeError: '
+            "_TwoImages.forward() missing 1 required positional argument: 'other'; give it an "
+            'image that it takes, and its other inputs defaults',
+        ),
+        (
+            changed(_group_norm),
+            'expected layers sized by their groups, found: ValueError: num_channels (8) must be '
+            'divisible by num_groups (16); size by widths what follows layer a, and name its norm',
+        ),
+        (
+            changed(_grouped),
+            'expected layer b to have groups=1, found 4; declare it depthwise, or ungroup it',
+        ),
+        (changed(_weight_norm), COMPUTED),
+        (changed(_old_weight_norm), COMPUTED),
+        (
+            changed(lambda net: setattr(net, 'lock', threading.Lock())),
+            "expected a network that can be copied, found TypeError: cannot pickle '_thread.lock' "
+            'object; build what cannot be copied outside of it',
+        ),
+    ],
+)
+def test_what_cannot_run_is_said_in_one_line(wrong: type[Prunable], message: str) -> None:
+    assert refusal(wrong()) == f'two: {message}'
