@@ -13,6 +13,7 @@ import math
 
 from depth_prune_ros.core.errors import MaskError
 from depth_prune_ros.offline.compact import remove
+from depth_prune_ros.offline.declaration import check_declaration
 from depth_prune_ros.offline.networks.prunable import Layer
 from depth_prune_ros.offline.networks.prunable import Prunable
 import torch
@@ -38,8 +39,7 @@ def check_coupling(network: Prunable, image: Tensor) -> None:
         multiples of the largest stride
     :raises MaskError: what the network computes is not what it declares; names the layer
     """
-    for layer in network.layers:
-        _check_shapes(network, layer)
+    check_declaration(network)
     random = torch.Generator().manual_seed(0)
     kept = {group: _half(width, random) for group, width in network.widths.items()}
     masked = _masked(network, kept, random)
@@ -55,38 +55,6 @@ def check_coupling(network: Prunable, image: Tensor) -> None:
             f'{network.name}: expected the same output with the filters of layer '
             f'{_culprit(masked, kept, image)} masked and removed, found another; the output reads '
             'them past the declared layers'
-        )
-        raise MaskError(msg)
-
-
-def _check_shapes(network: Prunable, layer: Layer) -> None:
-    """Compare a declared layer with its convolution."""
-    start = f'{network.name}: expected layer {layer.conv}'
-    network.check_groups(layer)
-    conv = dict(network.named_modules()).get(layer.conv)
-    if not isinstance(conv, nn.Conv2d):
-        found = 'nothing of this name' if conv is None else type(conv).__name__
-        raise MaskError(f'{start} to be a Conv2d of the network, found {found}')
-    declared = network.channels(*layer.inputs)
-    if conv.in_channels != declared:
-        msg = (
-            f'{start} to read the {declared} channels of its groups {layer.inputs}, '
-            f'found {conv.in_channels}'
-        )
-        raise MaskError(msg)
-    if layer.depthwise and conv.groups != declared:
-        msg = f'{start} to be depthwise (groups={declared}), found {conv.groups} for groups'
-        raise MaskError(msg)
-    if not layer.depthwise and conv.groups != 1:
-        msg = f'{start} to have groups=1, found {conv.groups}; declare it depthwise, or ungroup it'
-        raise MaskError(msg)
-    if conv.kernel_size != (layer.kernel, layer.kernel):
-        size = _size(conv.kernel_size)
-        raise MaskError(f'{start} to have the kernel {layer.kernel} it declares, found {size}')
-    if 'weight' not in dict(conv.named_parameters(recurse=False)):
-        msg = (
-            f'{start} to hold its weight, found one computed from other parameters; remove its '
-            'parametrization (weight_norm, spectral_norm)'
         )
         raise MaskError(msg)
 
