@@ -27,7 +27,9 @@ class Cost:
 
 def cost(layers: Sequence[Layer], widths: Mapping[str, int], pixels: int) -> Cost:
     """
-    Count parameters and multiply-accumulates of the convolutions.
+    Count parameters and multiply-accumulates of the convolutions and their norms.
+
+    Each runs once an image; check_coupling refuses a network that has or runs another.
 
     :param layers: the network's declared layers
     :param widths: filters of every group

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Iterator
@@ -19,10 +20,12 @@ from depth_prune_ros.offline.networks.prunable import Prunable
 import torch
 from torch import nn
 from torch import Tensor
+from torch.nn.modules.conv import _ConvNd
 
 _RELATIVE = 1e-4
 # convolutions without padding make a little less than the image's size over the stride
 _BORDER = 0.25
+_COUNTED = (_ConvNd, nn.Linear)
 Kept = Mapping[str, Tensor]
 Outputs = tuple[dict[str, list[Tensor]], list[Tensor]]
 
@@ -46,6 +49,7 @@ def check_coupling(network: Prunable, image: Tensor) -> None:
     runs, result = _masked_outputs(masked, image)
     for layer in network.layers:
         _check_run(masked, layer, runs[layer.conv], image)
+    _check_declared(masked, runs)
     compact_runs, compact_result = _compact_outputs(masked, kept, image)
     for layer in network.layers:
         filters = slice(None) if isinstance(layer.output, int) else kept[layer.output]
@@ -77,6 +81,22 @@ def _check_run(network: Prunable, layer: Layer, runs: Sequence[Tensor], image: T
     ):
         found = f'{_size(sides)} of {_size(whole)}'
         msg = f'{start} to make one pixel of {layer.stride} (its stride), found {found}'
+        raise MaskError(msg)
+
+
+def _check_declared(network: Prunable, runs: Mapping[str, list[Tensor]]) -> None:
+    """Ask whether all that runs, and costs, is declared."""
+    declared = {layer.conv for layer in network.layers}
+    others = [
+        f'{name} ({type(network.get_submodule(name)).__name__})'
+        for name in runs
+        if name not in declared
+    ]
+    if others:
+        msg = (
+            f'{network.name}: expected all convolutions and linear layers that run to be '
+            f'declared, found {", ".join(others)}; declare each, a Linear as a 1x1 Conv2d'
+        )
         raise MaskError(msg)
 
 
@@ -206,16 +226,20 @@ def _half(width: int, random: torch.Generator) -> Tensor:
 @torch.no_grad()
 def _outputs(network: Prunable, image: Tensor) -> Outputs:
     """
-    Return what the declared layers compute, by name and run, and what the network does.
+    Return what convolutions and linear layers compute, by name and run, and what the network does.
 
     Copies on both sides: the network may go on in place, with its image as with a layer's output.
     """
-    outputs: dict[str, list[Tensor]] = {layer.conv: [] for layer in network.layers}
+    outputs: dict[str, list[Tensor]] = defaultdict(list)
 
     def keep(name: str) -> Callable[[nn.Module, object, Tensor], None]:
         return lambda _module, _inputs, output: outputs[name].append(output.clone())
 
-    hooks = [network.get_submodule(name).register_forward_hook(keep(name)) for name in outputs]
+    hooks = [
+        module.register_forward_hook(keep(name))
+        for name, module in network.named_modules()
+        if isinstance(module, _COUNTED)
+    ]
     try:
         result = network(image.clone())
     finally:

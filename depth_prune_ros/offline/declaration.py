@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from depth_prune_ros.core.errors import MaskError
 from depth_prune_ros.offline.networks.prunable import Layer
 from depth_prune_ros.offline.networks.prunable import Prunable
@@ -19,6 +21,22 @@ def check_declaration(network: Prunable) -> None:
         conv = _conv(network, layer)
         _check_channels(network, layer, conv)
         _check_weights(network, layer, conv)
+        _check_norm(network, layer)
+    _check_once(network)
+
+
+def _check_once(network: Prunable) -> None:
+    """Ask whether every convolution and norm belongs to one layer."""
+    declared = Counter(
+        name for layer in network.layers for name in (layer.conv, layer.norm) if name
+    )
+    for name, times in declared.items():
+        if times > 1:
+            msg = (
+                f'{network.name}: expected {name} to be declared once, found {times} times; the '
+                'cost counts each of them'
+            )
+            raise MaskError(msg)
 
 
 def _conv(network: Prunable, layer: Layer) -> nn.Conv2d:
@@ -34,13 +52,20 @@ def _conv(network: Prunable, layer: Layer) -> nn.Conv2d:
 
 
 def _check_channels(network: Prunable, layer: Layer, conv: nn.Conv2d) -> None:
-    """Compare what a convolution reads with the declared groups."""
+    """Compare what a convolution reads and makes with the declared groups."""
     start = f'{network.name}: expected layer {layer.conv}'
     declared = network.channels(*layer.inputs)
     if conv.in_channels != declared:
         msg = (
             f'{start} to read the {declared} channels of its groups {layer.inputs}, '
             f'found {conv.in_channels}'
+        )
+        raise MaskError(msg)
+    filters = network.channels(layer.output)
+    if conv.out_channels != filters:
+        msg = (
+            f'{start} to have the {filters} filters of its output {layer.output!r}, found '
+            f'{conv.out_channels}; size it by widths'
         )
         raise MaskError(msg)
     if layer.depthwise and conv.groups != declared:
@@ -52,7 +77,7 @@ def _check_channels(network: Prunable, layer: Layer, conv: nn.Conv2d) -> None:
 
 
 def _check_weights(network: Prunable, layer: Layer, conv: nn.Conv2d) -> None:
-    """Compare a convolution's own weights with the declared kernel."""
+    """Compare a convolution's own parameters with the declared kernel and bias."""
     start = f'{network.name}: expected layer {layer.conv}'
     if conv.kernel_size != (layer.kernel, layer.kernel):
         size = 'x'.join(map(str, conv.kernel_size))
@@ -63,3 +88,30 @@ def _check_weights(network: Prunable, layer: Layer, conv: nn.Conv2d) -> None:
             'parametrization (weight_norm, spectral_norm)'
         )
         raise MaskError(msg)
+    bias = conv.bias is not None
+    if bias != layer.bias:
+        msg = (
+            f'{start} to have bias={layer.bias} as it declares, found bias={bias}; declare what '
+            'it has'
+        )
+        raise MaskError(msg)
+
+
+def _check_norm(network: Prunable, layer: Layer) -> None:
+    """Ask whether a layer's norm has what the cost counts, filter by filter."""
+    if not layer.norm:
+        return
+    norm = dict(network.named_modules()).get(layer.norm)
+    counted = 2 * network.channels(layer.output)
+    found = 'nothing of this name'
+    if norm is not None:
+        params = sum(p.numel() for p in norm.parameters())
+        if params == counted and not isinstance(norm, nn.GroupNorm):
+            return
+        found = f'a {type(norm).__name__} of {params}'
+    msg = (
+        f'{network.name}: expected norm {layer.norm} of layer {layer.conv} to be like a '
+        f'BatchNorm2d of {counted} parameters (weight and bias), found {found}; use one, or name '
+        'none'
+    )
+    raise MaskError(msg)
