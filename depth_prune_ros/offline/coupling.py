@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 from contextlib import contextmanager
 import copy
+from dataclasses import fields
+from dataclasses import is_dataclass
 import math
 
 from depth_prune_ros.core.errors import MaskError
@@ -139,7 +141,10 @@ def _all_same(found: list[Tensor], wanted: list[Tensor]) -> bool:
 
 
 def _same(found: Tensor, wanted: Tensor) -> bool:
-    tolerance = _RELATIVE * float(wanted.abs().max())
+    found, wanted = found.double(), wanted.double()
+    # where a depth is infinite, any other would be within its tolerance
+    largest = wanted.nan_to_num(0, 0, 0).abs().amax() if wanted.numel() else 0
+    tolerance = _RELATIVE * float(largest)
     return found.shape == wanted.shape and torch.allclose(found, wanted, rtol=0, atol=tolerance)
 
 
@@ -245,18 +250,30 @@ def _outputs(network: Prunable, image: Tensor) -> Outputs:
     finally:
         for hook in hooks:
             hook.remove()
-    return outputs, list(_tensors(result))
+    tensors = list(_tensors(result))
+    if not tensors:
+        msg = (
+            f'{network.name}: expected forward to return tensors, found a '
+            f'{type(result).__name__}; return a tensor, or a sequence, mapping or dataclass of '
+            'tensors'
+        )
+        raise MaskError(msg)
+    return outputs, tensors
 
 
 def _tensors(result: object) -> Iterator[Tensor]:
     """Yield the tensors of whatever a forward returns."""
+    parts: Iterable[object] = ()
     if isinstance(result, Tensor):
         yield result
     elif isinstance(result, Mapping):
-        yield from _tensors(list(result.values()))
+        parts = result.values()
+    elif is_dataclass(result):
+        parts = [getattr(result, part.name) for part in fields(result)]
     elif isinstance(result, Iterable) and not isinstance(result, str):
-        for part in result:
-            yield from _tensors(part)
+        parts = result
+    for part in parts:
+        yield from _tensors(part)
 
 
 def _size(shape: Sequence[int]) -> str:

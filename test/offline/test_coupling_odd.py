@@ -122,7 +122,15 @@ class _OnVectors(TwoLayers):
         return self.head(b[..., None, None].expand(-1, -1, *image.shape[2:]))
 
 
-@pytest.mark.parametrize('right', [_SoundReZero, _InPlace, _ImageInPlace, _OnVectors])
+class _BoolBeside(TwoLayers):
+    """Returns beside its output where it is valid."""
+
+    def forward(self, image: Tensor) -> object:
+        head = self.head(self.read(image)[1])
+        return head, image[:, :1] > 0.5
+
+
+@pytest.mark.parametrize('right', [_SoundReZero, _InPlace, _ImageInPlace, _OnVectors, _BoolBeside])
 def test_right_ones_pass(right: type[Prunable]) -> None:
     image = IMAGE.clone()
     check_coupling(right(), image)

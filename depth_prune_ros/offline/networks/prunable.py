@@ -31,7 +31,7 @@ class Layer:
         many channels that are never masked (the image, an upsampled disparity)
     :param output: group of its filters; a number for a head, which is never masked
     :param stride: the input image's pixels per output pixel along one side
-    :param norm: dotted name of the nn.BatchNorm2d behind it, or ''
+    :param norm: dotted name of the nn.BatchNorm2d behind it, with weight and bias, or ''
     :param depthwise: one input channel per filter; inputs then equals (output,)
     :param bias: whether the convolution has one; :meth:`Prunable.declare` knows
     """
