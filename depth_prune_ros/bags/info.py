@@ -222,7 +222,7 @@ def _baseline_m(cameras: tuple[Camera, ...], topics: Topics | None) -> float | N
     right = found.get(topics.right or '') if topics else None
     if not (left and right and left.intrinsics and right.intrinsics):
         return None
-    return (left.tx - right.tx) / left.intrinsics.fx
+    return left.tx / left.intrinsics.fx - right.tx / right.intrinsics.fx
 
 
 def _check(bag: Path, progress: Callable[[int], None] | None) -> Check:

@@ -39,6 +39,8 @@ def info_lines(info: BagInfo) -> Iterator[str]:
 
 def _camera(camera: Camera) -> str:
     kind = 'depth ' if camera.is_depth else 'camera'
+    if not all(camera.size):
+        return f'{kind}  {_stream(camera)}, {camera.encoding}: not read; record it uncompressed'
     return f'{kind}  {_stream(camera)}, {"x".join(map(str, camera.size))} {camera.encoding}; ' + (
         _calibration(camera)
     )

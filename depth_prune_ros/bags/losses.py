@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from collections.abc import Iterator
+from collections.abc import Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from dataclasses import dataclass
 from dataclasses import field
 import logging
 from pathlib import Path
+from typing import Any
 
 _log = logging.getLogger(__name__)
 
@@ -98,6 +101,32 @@ class Findings:
         """Keep a warning, once."""
         if text not in self.warnings:
             self.warnings.append(text)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON has it."""
+        losses = [
+            {**asdict(loss), 'damages': [{**asdict(d), 'file': str(d.file)} for d in loss.damages]}
+            for loss in self.losses.values()
+        ]
+        return {
+            'losses': [{**loss, 'bag': str(loss['bag'])} for loss in losses],
+            'warnings': self.warnings,
+        }
+
+
+def tell_again(found: Mapping[str, Any]) -> None:
+    """
+    Tell once more what an earlier reading had to say.
+
+    :param found: of Findings.to_json
+    """
+    for loss in found['losses']:
+        damages = [
+            Damage(**{**damage, 'file': Path(damage['file'])}) for damage in loss['damages']
+        ]
+        report_loss(Loss(**{**loss, 'bag': Path(loss['bag']), 'damages': tuple(damages)}))
+    for text in found['warnings']:
+        warn(text)
 
 
 OnDamage = Callable[[Damage], None]

@@ -7,8 +7,7 @@ was made of). The key is a digest of all bytes of the bag, of the options, of th
 named and of the code that decodes, so what has changed has another name and nothing stale is ever
 read. The fingerprint is a digest of the options and of what was decoded: newer code that decodes
 the same has the same. A cache is written under a hidden name, synchronised and renamed: one that
-has its name is whole. A lock makes a second process wait for the first instead of decoding the
-same bag.
+has its name is whole. A lock makes a second process wait for the first.
 """
 
 from __future__ import annotations
@@ -29,6 +28,8 @@ from typing import Any
 
 import cv2
 from depth_prune_ros.bags.frames import read_frames
+from depth_prune_ros.bags.losses import collect_findings
+from depth_prune_ros.bags.losses import tell_again
 from depth_prune_ros.bags.reading import open_bag
 from depth_prune_ros.bags.reading import topics_by_type
 from depth_prune_ros.bags.topics import choose_topics
@@ -72,7 +73,7 @@ class CachedSamples:
 
     def __init__(self, folder: Path) -> None:
         """
-        Map a cache into memory.
+        Map a cache into memory, and tell what the reading of the bag had to say.
 
         :raises OSError, ValueError, KeyError: not a whole cache
         """
@@ -86,6 +87,7 @@ class CachedSamples:
         self._rows = np.load(folder / 'index.npy')
         mapped = np.memmap(file, np.uint8, 'r') if about['bytes'] else np.zeros(0, np.uint8)
         self._bytes: Array = np.asarray(mapped)
+        tell_again(about['findings'])
 
     def __len__(self) -> int:
         """Return the number of samples."""
@@ -99,9 +101,8 @@ class CachedSamples:
         """Return a sample whose arrays lie in the memory map."""
         row = self._rows[index]
         height, width = self._size
-        pixels = height * width * 3
         start = int(row['offset'])
-        stop = start + pixels * (1 + int(row['has_right']))
+        stop = start + height * width * 3 * (1 + int(row['has_right']))
         views = self._bytes[start:stop].reshape(-1, height, width, 3)
         at = stop + _padding(stop - start)
         end = at + 12 * int(row['points'])
@@ -166,9 +167,13 @@ def _make(
     partial.mkdir()
     try:
         size, baseline_m, hints = tuple(about['size']), about['baseline_m'], about['hints']
-        samples = load_samples(read_frames(bag), size, baseline_m, progress, hints=hints)
-        rows = _write(partial / 'samples.bin', samples, bag, final.parent)
-        about = {**about, 'bytes': (partial / 'samples.bin').stat().st_size}
+        with collect_findings() as findings:
+            samples = load_samples(read_frames(bag), size, baseline_m, progress, hints=hints)
+            rows = _write(partial / 'samples.bin', samples, bag, final.parent)
+        about |= {
+            'bytes': (partial / 'samples.bin').stat().st_size,
+            'findings': findings.to_json(),
+        }
         np.save(partial / 'index.npy', np.array(rows, _ROW))
         decoded = bag_digest(partial, final.parent / 'digests')
         about['fingerprint'] = _digest({'decoded': decoded, 'options': [size, baseline_m, hints]})
@@ -178,8 +183,7 @@ def _make(
             raise BagError(msg)
         for path in (*partial.iterdir(), partial):
             sync(path)
-        if final.exists():  # a damaged one
-            shutil.rmtree(final)
+        shutil.rmtree(final, ignore_errors=True)  # a damaged one
         partial.rename(final)
         sync(final.parent)
     finally:
@@ -227,8 +231,7 @@ def _write(
 def _needed(bag: Path, each: float) -> int:
     """Return how many bytes a cache takes, from those of one sample."""
     with open_bag(bag) as reader:
-        left = choose_topics(bag, topics_by_type(reader)).left
-        return int(each * reader.topics[left].msgcount)
+        return int(each * reader.topics[choose_topics(bag, topics_by_type(reader)).left].msgcount)
 
 
 def _about(
@@ -251,8 +254,7 @@ def _about(
 
 
 def _digest(values: dict[str, Any]) -> str:
-    text = json.dumps(values, sort_keys=True)
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+    return hashlib.blake2b(json.dumps(values, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 
 def _decoding() -> str:
@@ -287,9 +289,8 @@ def _one_line(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         msg = (
-            f'{folder}: expected to write decoded frames there, found: '
-            f'{error.strerror or error}; name another folder '
-            'as cache in the configuration'
+            f'{folder}: expected to write decoded frames there, found: {error.strerror or error}; '
+            'name another folder as cache in the configuration'
         )
         raise TrainingError(msg) from error
 

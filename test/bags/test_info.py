@@ -100,6 +100,30 @@ def test_images_that_nothing_here_reads_are_offered_to_no_command(tmp_path: Path
         assert found[command] == f'{command}: missing a camera whose encoding is read here'
 
 
+def test_compressed_depth_is_said_not_to_be_read(tmp_path: Path) -> None:
+    bag = robot('/cam', lidar=False)
+    *_, image = next(message for message in bag.messages if message[1] == '/cam/image_raw')
+    bag.add(
+        '/cam/depth/compressedDepth',
+        'sensor_msgs/msg/CompressedImage',
+        START_NS,
+        header=image.header,
+        format='16UC1; compressedDepth png',
+        data=np.zeros(20, np.uint8),
+    )
+    found = lines_of(bag.write(tmp_path / 'bag'))
+    assert found['depth'].endswith('compressedDepth png: not read; record it uncompressed')
+
+
+def test_the_baseline_of_a_right_camera_of_another_focal_length(tmp_path: Path) -> None:
+    bag = robot('/left', lidar=False)
+    for number in range(5):
+        stamp_ns = START_NS + number * SECOND // 2
+        bag.info('/right/camera_info', stamp_ns, fx=20.0, tx=-10.0)
+        bag.image('/right/image_raw', stamp_ns)
+    assert read_info(bag.write(tmp_path / 'bag')).baseline_m == 0.5
+
+
 def test_what_is_missing_of_the_calibration_is_said(tmp_path: Path) -> None:
     bag = robot('/cam', lidar=False)
     for message in bag.messages:
