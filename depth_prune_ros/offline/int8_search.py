@@ -137,7 +137,7 @@ def _refusal(best: Trial, max_loss: float) -> str:
     bag = best.worst
     before, after = (results[bag].metrics.abs_rel for results in (best.before, best.after))
     return (
-        f'expected AbsRel to grow by at most {max_loss:.1%} in int8, found {best.loss:.1%} on '
+        f'expected AbsRel to grow by at most {max_loss:.2%} in int8, found {best.loss:.2%} on '
         f'{bag} at best ({before:.4f} before, {after:.4f} after, {len(best.kept_float)} layers '
-        'float); calibrate on --bags more like it, raise --max-loss, or keep the float model'
+        'float); calibrate on bags more like it, raise max-loss, or keep the float model'
     )

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from depth_prune_ros.core.errors import ConfigError
+from depth_prune_ros.core.errors import ModelError
 from depth_prune_ros.offline import checkpoint as checkpoints
 from depth_prune_ros.offline import ranks
 from depth_prune_ros.offline import stages
@@ -228,15 +229,19 @@ class Pipeline:
         return {'export': file_digest(self._models()[0]), **flat(about, 'quantize.'), **bags}
 
     def _quantize(self, _folder: Path) -> None:
-        config = self._config
-        quantize(
-            self._models()[0],
-            self.model,
-            bags=config.bags,
-            val=config.val,
-            max_loss=config.quantize.max_loss if config.quantize else 0.0,
-            progress=self._watch.progress,
-        )
+        config, whole = self._config, self._models()[0]
+        try:
+            quantize(
+                whole,
+                self.model,
+                bags=config.bags,
+                val=config.val,
+                max_loss=config.quantize.max_loss if config.quantize else 0.0,
+                progress=self._watch.progress,
+            )
+        except ModelError as error:
+            msg = f'{error}: {whole}, which is judged where quantize is not in the configuration'
+            raise ModelError(msg) from error
 
     def _evaluate_inputs(self) -> Inputs:
         models = {path.name: file_digest(path) for path in self._models()}

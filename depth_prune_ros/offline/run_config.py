@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated
 from typing import Any
 
+from depth_prune_ros.bags.topics import find_topics
 from depth_prune_ros.core.errors import ConfigError
 from depth_prune_ros.core.errors import DepthPruneError
 from depth_prune_ros.core.metrics import protocol as find_protocol
@@ -155,6 +156,7 @@ def _over(own: Mapping[str, Any], common: Mapping[str, Any]) -> dict[str, Any]:
 def _checks() -> Iterator[tuple[Key, Callable[[RunConfig], None]]]:
     """Yield what is tried before a run starts, and the key at fault where it fails."""
     yield ('start',), _check_start
+    yield ('protocol',), _check_protocol
     yield ('train', 'imagenet_weights'), _check_imagenet
     for name in TRAININGS:
         yield (name, 'baseline_m'), partial(_check_baseline, name)
@@ -175,6 +177,14 @@ def _check_start(config: RunConfig) -> None:
     if found.network != wanted:
         msg = f'expected a checkpoint of {wanted}, found one of {found.network}; or write: none'
         raise ConfigError(msg)
+
+
+def _check_protocol(config: RunConfig) -> None:
+    if find_protocol(config.protocol).needs_disparity:
+        for bag in config.val:
+            if find_topics(bag).right is None:
+                msg = f'expected a stereo pair in {bag}, found one camera; take another protocol'
+                raise ConfigError(msg)
 
 
 def _check_imagenet(config: RunConfig) -> None:

@@ -58,7 +58,8 @@ class StageFolder:
         Have the folder ready: as it is, to be gone on with, or empty.
 
         What was whole and has other inputs now is kept beside it as NAME.before, a training that
-        was not yet whole as NAME.stopped. One of whose products a file is gone is made again.
+        was not yet whole as NAME.stopped. One of whose products a file is gone is made again; a
+        training (longer than its record says, perhaps) is kept then, too.
 
         :param goes_on: whether the stage can go on from where it was interrupted
         :raises ConfigError: a folder that no stage has made
@@ -71,12 +72,13 @@ class StageFolder:
             missing = [name for name in products if not (self.path / name).is_file()]
             if same and record['done'] and not missing:
                 return Begun('unchanged')
-            stopped = goes_on and not record['done'] and any(self.path.glob('step-*'))
+            trained = any(self.path.glob('step-*'))
+            stopped = goes_on and not record['done'] and trained
             if same and stopped:
                 return Begun('gone on with')
             lost = f'missing: {", ".join(missing)}' if missing else ''
             why = lost if same else _changes(record['inputs'], self._inputs)
-            whole = record['done'] and not missing
+            whole = record['done'] and (not missing or trained)
             self._clear('before' if whole else 'stopped' if stopped else '')
         self._make()
         return Begun('made', why)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
 import math
@@ -15,7 +16,9 @@ from depth_prune_ros.bags.frames import read_frames
 from depth_prune_ros.bags.topics import find_topics
 from depth_prune_ros.core.errors import TrainingError
 from depth_prune_ros.offline.config import TrainConfig
+from depth_prune_ros.offline.config_file import read_file
 from depth_prune_ros.offline.networks.catalogue import NETWORKS
+from depth_prune_ros.offline.stage_folder import flat
 from depth_prune_ros.offline.training_data import bag_name
 import numpy as np
 import yaml
@@ -31,6 +34,7 @@ _LARGEST = 0.25
 # a stereo pair is built for what is farther than this disparity
 _NEAREST_OF_PAIR = 0.1
 _PROPORTIONS = 1.1
+_LOOK = '; what they have beside: depth-prune bag info BAG'
 
 
 @dataclass(frozen=True)
@@ -153,20 +157,23 @@ def suited_config(bags: Sequence[Path], out: Path) -> tuple[Path, list[str]]:
     """
     Write the configuration that suits bags as ``config.yaml`` into the run's folder.
 
-    One that is there already is taken: the same command goes on with the same run.
+    One that is there already is taken: the same command goes on with the same run. Where the run
+    has no checkpoint yet, what other bags would need is said.
 
     :return: the file, and what there is to say of the bags
     :raises BagError: a bag that cannot be read
     :raises TrainingError: nothing to learn from in any of them
     """
     file = out / 'config.yaml'
-    if file.is_file():
+    if file.is_file() and any(out.glob('step-*')):
         return file, [f'configuration: {file}']
     found = [look_at(bag) for bag in bags]
     if not any(finding.baseline_m or finding.depth for finding in found):
-        msg = 'expected frames with a right image or measured depth, found none in the bags'
-        raise TrainingError(msg)
+        msg = 'expected frames with a right image or measured depth, found none in the bags: '
+        raise TrainingError(msg + '; '.join(finding.line() for finding in found) + _LOOK)
     values = suited(found)
+    if file.is_file():
+        return file, [f'configuration: {file}', *_differing(file, values)]
     out.mkdir(parents=True, exist_ok=True)
     partial = file.with_suffix(f'.{os.getpid()}')
     try:
@@ -183,6 +190,14 @@ def suited_config(bags: Sequence[Path], out: Path) -> tuple[Path, list[str]]:
         )
     lines.append(f'configuration: {file}, {values["width"]}x{values["height"]}')
     return file, lines
+
+
+def _differing(file: Path, values: Mapping[str, Any]) -> list[str]:
+    """Say where a configuration that is there is not what suits the bags."""
+    there, wanted = flat(read_file(file).values), flat(values)
+    other = [f'{key} {wanted[key]}' for key in wanted if there.get(key) != wanted[key]]
+    told = 'note: it is there already; delete it for one that suits these bags: '
+    return [told + ', '.join(other)] if other else []
 
 
 def _baseline_m(finding: Finding) -> float:

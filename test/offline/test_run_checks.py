@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextlib import nullcontext
 from dataclasses import asdict
 import json
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 from depth_prune_ros.core.errors import ConfigError
 from depth_prune_ros.core.errors import MaskError
+from depth_prune_ros.core.errors import ModelError
 from depth_prune_ros.offline import checkpoint as checkpoints
 from depth_prune_ros.offline import latency_table
 from depth_prune_ros.offline.latency import Timing
@@ -20,6 +22,7 @@ from depth_prune_ros.offline.pipeline import Pipeline
 from depth_prune_ros.offline.pipeline import Watch
 from depth_prune_ros.offline.run_config import read_run_config
 import pytest
+from robot_bags import RobotBag
 from tiny_networks import checkpoint
 from tiny_networks import narrow
 import yaml
@@ -137,3 +140,27 @@ def test_our_configuration_for_rgbd_bags_sees_what_is_near_in_a_room() -> None:
     ours = Path(__file__).resolve().parents[2] / 'config' / 'run_own_robot.yaml'
     baseline_m = yaml.safe_load(ours.read_text())['common']['baseline_m']
     assert baseline_m * 0.6 / 0.3 < 0.4
+
+
+def test_a_protocol_of_stereo_wants_stereo_to_judge_on(tmp_path: Path) -> None:
+    bag = RobotBag()
+    bag.image('/camera/image_raw', 10**9)
+    bag.info('/camera/camera_info', 10**9)
+    mono = bag.write(tmp_path / 'mono')
+    file = _file(tmp_path, val=[str(mono)], protocol='kitti2015')
+    with pytest.raises(ConfigError, match=r':\d+: protocol: expected a stereo pair in .*mono, f'):
+        read_run_config(file)
+
+
+def test_a_refused_int8_model_names_the_float_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        msg = 'too much is lost; keep the float model'
+        raise ModelError(msg)
+
+    monkeypatch.setattr('depth_prune_ros.offline.pipeline.quantize', refuse)
+    config = read_run_config(_file(tmp_path, quantize={'max_loss': 0.0}))
+    run = Pipeline(config, Watch(lambda *_: nullcontext(), lambda *_: None, lambda *_: None))
+    with pytest.raises(ModelError, match='keep the float model: .*/yard.onnx, which is judged'):
+        run._quantize(tmp_path)

@@ -34,6 +34,19 @@ def test_what_was_before_a_change_stays_beside_it(tmp_path: Path) -> None:
     assert _steps(tmp_path) == ['train.before/step-0000010', 'train.stopped/step-0000012']
 
 
+def test_a_training_that_was_made_longer_by_hand_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / 'finetune'
+    whole = _begin(path, 10)
+    _checkpoint(path, 10)
+    product = path / 'step-0000010' / 'weights.safetensors'
+    product.write_bytes(b'')
+    whole.finish([product])
+    product.parent.rename(path / 'step-0000400')
+    begun = StageFolder(path, {'steps': 10}).begin(goes_on=True)
+    assert begun.why == 'missing: step-0000010/weights.safetensors'
+    assert _steps(tmp_path) == ['finetune.before/step-0000400']
+
+
 def test_half_of_what_cannot_be_gone_on_with_is_not_kept(tmp_path: Path) -> None:
     path = tmp_path / 'compact'
     _begin(path, 10, goes_on=False)

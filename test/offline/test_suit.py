@@ -59,9 +59,27 @@ def test_no_more_is_read_than_needed(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 def test_nothing_to_learn_from_is_an_error(tmp_path: Path) -> None:
     bags = [_bag(tmp_path / name, 7, 7) for name in ('a', 'b')]
-    with pytest.raises(TrainingError, match='right image or measured depth, found none in the'):
+    with pytest.raises(
+        TrainingError,
+        match=r'none in the bags: a: 64x32, .* to learn from; b: .* bag info BAG$',
+    ):
         suit.suited_config(bags, tmp_path / 'run')
     assert not (tmp_path / 'run').exists()
+
+
+def test_a_configuration_left_by_other_bags_is_told(tmp_path: Path) -> None:
+    bag, run = _bag(tmp_path / 'bag', 2, 0), tmp_path / 'run'
+    file, _ = suit.suited_config([bag], run)
+    assert suit.suited_config([bag], run) == (file, [f'configuration: {file}'])
+    written = file.read_text()
+    other = written.replace('baseline_m: ', 'baseline_m: 1').replace('depth: 1.0', 'depth: 0')
+    file.write_text(other)
+    _, lines = suit.suited_config([bag], run)
+    wanted = suit.suited([suit.look_at(bag)])['baseline_m']
+    assert lines[1].startswith('note: it is there already; delete it for one that suits these')
+    assert lines[1].endswith(f'bags: baseline_m {wanted}, losses.depth 1.0')
+    (run / 'step-0000001').mkdir()
+    assert suit.suited_config([bag], run)[1] == [f'configuration: {file}']
 
 
 def test_a_configuration_that_the_disk_does_not_take_leaves_nothing(
