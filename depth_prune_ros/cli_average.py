@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 from depth_prune_ros.cli_terminal import bars
+from depth_prune_ros.cli_terminal import following
 from depth_prune_ros.cli_terminal import say
 import typer
 
@@ -30,7 +31,7 @@ def average(
         found = mean_of(runs, out, val, lambda bag, n: progress(f'reading {bag}', n, 0))
     for bag, metrics in found.card['metrics'].items():
         say(f'{bag}: AbsRel {metrics["abs_rel"]:.4f}, a1 {metrics["a1"]:.3f}')
-    say(f'{out}: the mean of {len(runs)}. Next: depth-prune export {out} {out}.onnx')
+    say(f'{out}: the mean of {len(runs)}. {following("export", out, f"{out}.onnx")}')
 
 
 def add_average_command(app: typer.Typer) -> None:

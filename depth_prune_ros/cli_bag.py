@@ -12,6 +12,7 @@ import sys
 from typing import Annotated
 
 from depth_prune_ros.cli_terminal import bars
+from depth_prune_ros.cli_terminal import following
 from depth_prune_ros.cli_terminal import say
 from depth_prune_ros.cli_terminal import warning_line
 import typer
@@ -51,7 +52,7 @@ def bag_kitti(
             annotated=annotated,
             progress=lambda done, total: progress('writing', done, total),
         )
-    say(f'{bag}: written. Next: depth-prune evaluate {bag}')
+    say(f'{bag}: written. {following("evaluate", bag)}')
 
 
 def bag_street(
@@ -81,7 +82,7 @@ def bag_street(
             images=images,
             progress=lambda done, total: progress('rendering', done, total),
         )
-    say(f'{bag}: written. Next: depth-prune evaluate {bag}')
+    say(f'{bag}: written. {following("evaluate", bag)}')
 
 
 def bag_info(

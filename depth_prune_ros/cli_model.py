@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 from depth_prune_ros.cli_terminal import bars
+from depth_prune_ros.cli_terminal import following
 from depth_prune_ros.cli_terminal import say
 from depth_prune_ros.cli_terminal import table
 import typer
@@ -28,7 +29,8 @@ def export(
     card = write(load(run), model, name)
     say(
         f'{model}: {card.parameters} parameters, {card.macs / 1e9:.3f} GMACs, within '
-        f'{card.parity["torch_onnx"]:.1g} of torch. Next: depth-prune evaluate BAG --model {model}'
+        f'{card.parity["torch_onnx"]:.1g} of torch. '
+        + following('evaluate', 'BAG', '--model', model)
     )
 
 
@@ -61,7 +63,8 @@ def quantize(
         )
     say(
         f'{out}: {about["int8_share_of_macs"]:.1%} of the MACs in int8, '
-        f'{len(about["float_layers"])} layers float. Next: depth-prune evaluate BAG --model {out}'
+        f'{len(about["float_layers"])} layers float. '
+        + following('evaluate', 'BAG', '--model', out)
     )
 
 

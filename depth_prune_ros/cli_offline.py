@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-import shlex
 from typing import Annotated
 from typing import Any
 from typing import TYPE_CHECKING
 
 from depth_prune_ros.cli_terminal import bars
+from depth_prune_ros.cli_terminal import following
 from depth_prune_ros.cli_terminal import Pace
 from depth_prune_ros.cli_terminal import say
 from depth_prune_ros.cli_terminal import stoppable
@@ -65,14 +65,13 @@ def train(
     with _training(bags, val, config, out) as (settings, data, report):
         last = stages.train(settings, data, out, report, start=start, teachers=teacher)
     _say_metrics(last)
-    following = ['export', str(out), f'{out}.onnx']
+    command = ['export', out, f'{out}.onnx']
     if not teacher and start in (None, Path('shipped')):
-        following = ['prune', str(out), '--budget', 'macs=0.2', '--config', str(config)]
+        command = ['prune', out, '--budget', 'macs=0.2', '--config', config]
         for option, paths in (('--bags', bags), ('--val', val)):
-            following += [part for path in paths for part in (option, str(path))]
-        following += ['--out', f'{out}_masked']
-    following = [*topic_options(), *following]
-    say(f'{last}: trained. Next: depth-prune {shlex.join(following)}')
+            command += [part for path in paths for part in (option, path)]
+        command += ['--out', f'{out}_masked']
+    say(f'{last}: trained. {following(*topic_options(), *command)}')
 
 
 def prune(
@@ -113,7 +112,7 @@ def prune(
         last = stages.prune(settings, data, out, report, start=run, budget=budget)
     _say_metrics(last)
     _say_latency(last)
-    say(f'{last}: masked. Next: depth-prune compact {out} --out {out}_compact')
+    say(f'{last}: masked. {following("compact", out, "--out", f"{out}_compact")}')
 
 
 def compact(run: Run, out: New) -> None:
@@ -128,7 +127,7 @@ def compact(run: Run, out: New) -> None:
     difference = small.card['parity']['masked_compact']
     say(
         f'{out}: {sum(small.widths.values())} filters, largest difference to the masked network '
-        f'{difference:.1g}. Next: depth-prune train --start {out} --teacher DENSE_RUN ...'
+        f'{difference:.1g}. {following("train", "--start", out, "--teacher", "DENSE_RUN", "...")}'
     )
 
 

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 import math
 import os
+import shlex
 import sys
 import time
 from typing import TYPE_CHECKING
@@ -29,6 +30,11 @@ def say(text: str) -> None:
     """Print a line."""
     if _SPEAKS:
         sys.stdout.write(f'{text}\n')
+
+
+def following(*arguments: object) -> str:
+    """Name the command that comes next, ready to be pasted."""
+    return f'Next: depth-prune {shlex.join(map(str, arguments))}'
 
 
 def log(text: str) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from depth_prune_ros.cli_terminal import following
 from depth_prune_ros.cli_terminal import Pace
 from depth_prune_ros.cli_terminal import table
 import pytest
@@ -42,3 +45,8 @@ def test_a_table_shows_brackets_as_they_are(capsys: pytest.CaptureFixture[str]) 
     table(('metric', 'v2 [/old]'), [('[bold]', 'net[a]')])
     head, _, row = [line.split() for line in capsys.readouterr().out.splitlines() if line.strip()]
     assert (head, row) == (['metric', 'v2', '[/old]'], ['[bold]', 'net[a]'])
+
+
+def test_the_next_command_can_be_pasted() -> None:
+    told = following('evaluate', 'BAG', '--model', Path('my models/a.onnx'))
+    assert told == "Next: depth-prune evaluate BAG --model 'my models/a.onnx'"

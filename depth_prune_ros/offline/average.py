@@ -45,7 +45,10 @@ def average(
         raise CheckpointError(msg)
     found = [checkpoints.load(run) for run in runs]
     for run, one in zip(runs, found, strict=True):
-        if one.masks or _kind(one) != _kind(found[0]):
+        if one.masks:
+            msg = f'{run}: expected a compact network, found masks; first run: depth-prune compact'
+            raise CheckpointError(msg)
+        if _kind(one) != _kind(found[0]):
             msg = (
                 f'{run}: expected a compact network as that of {runs[0]}: {_say(found[0])}, '
                 f'found {_say(one)}'
@@ -67,8 +70,7 @@ def _kind(one: Checkpoint) -> tuple[Any, ...]:
 
 def _say(one: Checkpoint) -> str:
     filters, about = sum(one.widths.values()), ', '.join(f'{n} {one.card[n]}' for n in _SAME)
-    masks = ' and masks' if one.masks else ''
-    return f'{one.network} with {filters} filters{masks}, {about}'
+    return f'{one.network} with {filters} filters, {about}'
 
 
 def _mean(tensors: list[Tensor]) -> Tensor:

@@ -11,6 +11,17 @@ from depth_prune_ros.core.errors import ModelError
 import onnx
 
 
+def check_file(path: Path) -> None:
+    """
+    Refuse a path that no model file can be written to.
+
+    :raises ModelError: it is a folder
+    """
+    if path.is_dir():
+        msg = f'{path}: expected the name of a file to be written, found a folder'
+        raise ModelError(msg)
+
+
 def save(model: onnx.ModelProto, card: ModelCard, path: Path) -> None:
     """
     Write a model with its card, and nothing else in its metadata.

@@ -102,7 +102,10 @@ def save(run: Path, checkpoint: Checkpoint, training: Mapping[str, Any] | None =
     except (OSError, SafetensorError, RuntimeError) as error:
         shutil.rmtree(partial, ignore_errors=True)
         reason = getattr(error, 'strerror', None) or str(error).splitlines()[0]
-        msg = f'{final}: expected to write a checkpoint, found: {reason}'
+        msg = (
+            f'{final}: expected to write a checkpoint, found: {reason}; '
+            'once it can be written, the same command goes on'
+        )
         raise CheckpointError(msg) from error
     for older in _steps(run):
         if older != final:

@@ -200,8 +200,8 @@ def read_config(path: Path | None, prune: Mapping[str, Any] | None = None) -> Tr
     section = values.get('prune') or {}
     if changes and isinstance(section, dict):
         values['prune'] = {**section, **changes}
-    own = {('prune', key) for key in changes}
-    lines = {key: line for key, line in file.lines.items() if key not in own}
+    own: dict[Key, int] = {('prune', key): 0 for key in changes}
+    lines = {**file.lines, **own}
     try:
         config = TrainConfig.model_validate(values)
     except ValidationError as error:

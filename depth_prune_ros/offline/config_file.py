@@ -63,26 +63,27 @@ def explain(
     Say of every fault its file, line and key, and of an unknown key the nearest valid one.
 
     :param path: the file; None where values come from options alone
-    :param lines: of the file's keys; a key that is not there came from an option
+    :param lines: of the file's keys; 0 where an option gave the value
     """
-    found: dict[str, list[str]] = {}
+    found: dict[tuple[str, str], list[str]] = {}  # what is around the reasons
     for fault in error.errors():
         loc = tuple(map(str, fault['loc']))
         if fault['type'] == 'extra_forbidden':
             text = f'expected a known key, found {".".join(loc)}; nearest: {_nearest(model, loc)}'
-            found[where(path, lines, loc) + text] = []
+            found[where(path, lines, loc) + text, ''] = []
             continue
         # alternatives (true, false or auto) are faults of their own behind the key
         key = next((loc[:n] for n in range(len(loc), 0, -1) if loc[:n] in lines), loc)
-        text = f'{".".join(key)}: {{}}, found {fault["input"]!r}'
-        found.setdefault(where(path, lines, key) + text, []).append(fault['msg'])
-    return '; '.join(text.replace('{}', ' or '.join(reasons)) for text, reasons in found.items())
+        place, value = f'{where(path, lines, key)}{".".join(key)}: ', f', found {fault["input"]!r}'
+        found.setdefault((place, value), []).append(fault['msg'])
+    return '; '.join(' or '.join(reasons).join(around) for around, reasons in found.items())
 
 
 def where(path: Path | None, lines: Mapping[Key, int], *keys: Key) -> str:
     """Return where the first of keys that the file has stands, to begin an error with."""
     key = next((key for key in keys if key in lines), None)
-    return 'options: ' if path is None or key is None else f'{path}:{lines[key]}: '
+    line = lines[key] if key is not None else 0
+    return f'{path}:{line}: ' if path is not None and line else 'options: '
 
 
 def _lines(node: yaml.Node | None, path: Path) -> dict[Key, int]:

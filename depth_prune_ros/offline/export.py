@@ -12,6 +12,7 @@ import warnings
 from depth_prune_ros.core.card import ModelCard
 from depth_prune_ros.core.engine import DepthEngine
 from depth_prune_ros.core.errors import ModelError
+from depth_prune_ros.offline.card_file import check_file
 from depth_prune_ros.offline.card_file import set_card
 from depth_prune_ros.offline.checkpoint import Checkpoint
 from depth_prune_ros.offline.cost import cost
@@ -59,6 +60,7 @@ def export(checkpoint: Checkpoint, path: Path, name: str = '') -> ModelCard:
     if checkpoint.masks:
         msg = 'expected a compact checkpoint, found masks in it; first run: depth-prune compact'
         raise ModelError(msg)
+    check_file(path)
     network = checkpoint.build()
     card = make_card(checkpoint, network, name or path.stem)
     path.parent.mkdir(parents=True, exist_ok=True)

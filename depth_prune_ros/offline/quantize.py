@@ -28,6 +28,7 @@ from depth_prune_ros.core.errors import ConfigError
 from depth_prune_ros.core.errors import ModelError
 from depth_prune_ros.core.images import resize_image
 from depth_prune_ros.core.metrics import EIGEN
+from depth_prune_ros.offline.card_file import check_file
 from depth_prune_ros.offline.card_file import save
 from depth_prune_ros.offline.int8 import calibrate
 from depth_prune_ros.offline.int8 import check_float
@@ -134,6 +135,7 @@ def _check_request(
     if out.resolve() == source.resolve():
         msg = f'{out}: expected another file than the float model, found the same; name another'
         raise ModelError(msg)
+    check_file(out)
 
 
 def _validation(bags: Sequence[Path], progress: Progress) -> dict[str, list[Frame]]:

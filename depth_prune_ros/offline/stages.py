@@ -131,12 +131,19 @@ def remove_masked(start: Path, out: Path) -> Checkpoint:
     """
     Write the compact network of a pruned run's last checkpoint.
 
-    :raises CheckpointError: out has a checkpoint already
+    :raises CheckpointError: out has a checkpoint already, or the run was stopped before its end
     """
     if any(out.glob('step-*')):
         msg = f'{out}: expected a folder without checkpoints, found some; name another --out'
         raise CheckpointError(msg)
     masked = checkpoints.load(start)
+    steps = masked.config.get('steps', masked.step)
+    if masked.masks and masked.step < steps:
+        msg = (
+            f'{start}: expected masks that were learned to the end, found step {masked.step} of '
+            f'{steps}, where the budget is not met; the same prune command goes on from there'
+        )
+        raise CheckpointError(msg)
     small = compact(masked, (masked.card['input_height'], masked.card['input_width']))
     checkpoints.save(out, small)
     return small

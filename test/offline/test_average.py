@@ -69,7 +69,10 @@ def test_runs_with_masks_are_refused(tmp_path: Path) -> None:
     runs = [tmp_path / 'one', tmp_path / 'other']
     for run in runs:
         checkpoints.save(run, masked)
-    with pytest.raises(CheckpointError, match='expected a compact network .* and masks'):
+    with pytest.raises(
+        CheckpointError,
+        match='one: expected a compact network, found masks; first',
+    ):
         average(runs, tmp_path / 'mean', [], lambda *_: None)
 
 

@@ -67,6 +67,7 @@ OURS = sorted((Path(__file__).resolve().parents[2] / 'config').glob('train_*.yam
             'steps: 50\nprune: {ramp: 0.2, warmup: 20}',
             ':2: prune.warmup: expected at most 10 steps, where the ramp ends .*, found 20',
         ),
+        ('height: {}', ':1: height: Input should be a valid integer, found {}$'),
         ('a: b: c', ': expected YAML, found: mapping values are not allowed here'),
     ],
 )
@@ -155,6 +156,8 @@ def test_what_the_command_says_stands_above_the_file(tmp_path: Path) -> None:
     assert read_config(None, {'form': 'paper'}).prune.form == 'paper'
     with pytest.raises(ConfigError, match="^options: prune.form: .*, found 'papers'"):
         read_config(None, {'form': 'papers'})
+    with pytest.raises(ConfigError, match='^options: prune.multiple: .*, found 0'):
+        read_config(file, {'multiple': 0})
     file.write_text('steps: 30\n')
     assert read_config(file).steps == 30
     with pytest.raises(ConfigError, match='prune.warmup: expected at most 22 steps'):

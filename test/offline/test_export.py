@@ -127,6 +127,12 @@ def test_masks_are_refused(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_folder_is_no_file_to_write_to(dense: Checkpoint, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=f'^{tmp_path}: expected the name of a file to be wri'):
+        exporting.export(dense, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_failing_export_leaves_nothing(
     dense: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -59,3 +59,10 @@ def test_disparities_that_are_not_numbers_are_refused() -> None:
     for before, after in (((0.02, 0.02), (nan, 0.02)), ((0.02, nan), (0.02, 0.02))):
         with pytest.raises(ModelError, match='disparities that are numbers, found nan; train'):
             _difference(Known(*before, 0.02), Known(*after, 0.02))
+
+
+def test_a_folder_is_refused_before_any_work(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match='expected the name of a file to be written, found a'):
+        quantizing.quantize(
+            tmp_path / 'none.onnx', tmp_path, bags=[Path('a')], val=[Path('b')], progress=print
+        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
 from depth_prune_ros.bags.frames import read_frames
@@ -275,6 +276,14 @@ def test_a_start_of_another_network_than_configured(runs: Runs, tmp_path: Path) 
         stages.train(config, runs.data, tmp_path, lambda _: None, start=runs.dense)
     with pytest.raises(ConfigError, match=told):
         stages.prune(config, runs.data, tmp_path, lambda _: None, start=runs.dense, budget=BUDGET)
+
+
+def test_masks_of_a_run_that_was_stopped_are_not_compacted(runs: Runs, tmp_path: Path) -> None:
+    masked = checkpoints.load(runs.pruned)
+    checkpoints.save(tmp_path / 'stopped', replace(masked, step=masked.step - 1))
+    with pytest.raises(CheckpointError, match='learned to the end, found step 3 of 4, where the'):
+        stages.remove_masked(tmp_path / 'stopped', tmp_path / 'small')
+    assert not (tmp_path / 'small').exists()
 
 
 def test_compaction_never_replaces_a_run(runs: Runs) -> None:
