@@ -14,6 +14,7 @@ from pathlib import Path
 from depth_prune_ros.bags.frames import Frame
 from depth_prune_ros.bags.frames import read_frames
 from depth_prune_ros.bags.losses import warn
+from depth_prune_ros.bags.reading import open_bag
 from depth_prune_ros.core.errors import BagError
 from depth_prune_ros.core.errors import TrainingError
 from depth_prune_ros.core.metrics import EIGEN
@@ -47,6 +48,9 @@ def read_data(
         be written
     """
     learned_from, judged_on = by_name(bags), by_name(val)
+    for bag in judged_on.values():
+        with open_bag(bag):  # says what is wrong with one that is none before others are decoded
+            pass
     samples = {name: samples_of(bag, config, reading) for name, bag in learned_from.items()}
     _check_taught(samples, config)
     judging = judged_on if ranks.rank() == 0 else {}

@@ -230,6 +230,13 @@ def test_bags_without_what_the_losses_compare_with(tmp_path: Path) -> None:
     assert read_data([bag], [bag], CONFIG, lambda *_: None).dataset.bags == {'near': 1}
 
 
+def test_what_is_no_bag_is_found_first(bags: tuple[Path, Path], tmp_path: Path) -> None:
+    config = CONFIG.model_copy(update={'cache': str(tmp_path / 'cache')})
+    with pytest.raises(BagError, match='nowhere: expected a bag, found nothing there'):
+        read_data(bags, [tmp_path / 'nowhere'], config, lambda *_: None)
+    assert not (tmp_path / 'cache').exists()
+
+
 def test_validation_needs_depth_that_is_judged(bags: tuple[Path, Path], tmp_path: Path) -> None:
     bag = _depth_bag(tmp_path / 'far', 90.0)
     with pytest.raises(BagError, match='far: expected measured depth up to 80 m in the Garg crop'):
