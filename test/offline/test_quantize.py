@@ -204,11 +204,8 @@ def test_a_failing_write_leaves_what_was_there(
 ) -> None:
     (tmp_path / 'a.onnx').mkdir()
     (tmp_path / 'file').write_bytes(b'no folder')
-    folder, file = (
-        'the name of a file to be written, found a',
-        'to write a model file, found: File',
-    )
-    for out, wanted in (('a.onnx', folder), ('file/a.onnx', file)):
+    folder = 'the name of a file to be written, found a folder'
+    for out, wanted in (('a.onnx', folder), ('file/a.onnx', 'to write .*, found: File exists')):
         with pytest.raises(ModelError, match=f'{out}: expected {wanted}'):
             _quantize(models['tame'], tmp_path / out, bags)
     assert sorted(p.name for p in tmp_path.iterdir()) == ['a.onnx', 'file']
