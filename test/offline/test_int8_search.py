@@ -65,7 +65,7 @@ def test_the_fewest_layers_are_found(enough: int, tried: list[int]) -> None:
 def test_half_of_the_work_stays_int8() -> None:
     bench = Known(11)
     wanted = (
-        r'at most 5.0% in int8, found 50.0% on hall at best \(0.2000 before, 0.3000 after, 10 '
+        r'at most 5.00% in int8, found 50.00% on hall at best \(0.2000 before, 0.3000 after, 10 '
     )
     with pytest.raises(ModelError, match=wanted):
         fewest_float(CALIBRATED, HARM, cast('Bench', bench), 0.05)
