@@ -40,7 +40,9 @@ def info_lines(info: BagInfo) -> Iterator[str]:
 def _camera(camera: Camera) -> str:
     kind = 'depth ' if camera.is_depth else 'camera'
     if not all(camera.size):
-        return f'{kind}  {_stream(camera)}, {camera.encoding}: not read; record it uncompressed'
+        depth = 'compressedDepth' in camera.encoding
+        why = 'not read; record it uncompressed' if depth else 'its first image does not decode'
+        return f'{kind}  {_stream(camera)}, {camera.encoding}: {why}'
     return f'{kind}  {_stream(camera)}, {"x".join(map(str, camera.size))} {camera.encoding}; ' + (
         _calibration(camera)
     )

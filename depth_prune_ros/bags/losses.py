@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from dataclasses import dataclass
 from dataclasses import field
+import json
 import logging
 from pathlib import Path
 from typing import Any
@@ -102,31 +103,29 @@ class Findings:
         if text not in self.warnings:
             self.warnings.append(text)
 
-    def to_json(self) -> dict[str, Any]:
-        """Return it as JSON has it."""
-        losses = [
-            {**asdict(loss), 'damages': [{**asdict(d), 'file': str(d.file)} for d in loss.damages]}
-            for loss in self.losses.values()
-        ]
-        return {
-            'losses': [{**loss, 'bag': str(loss['bag'])} for loss in losses],
-            'warnings': self.warnings,
-        }
+    def of(self, bag: Path) -> dict[str, Any]:
+        """Return what JSON can keep of the reading of one bag, for tell_again."""
+        losses = [asdict(loss) for loss in self.losses.values()]
+        kept = {'bag': bag, 'losses': losses, 'warnings': self.warnings}
+        return dict(json.loads(json.dumps(kept, default=str)))
 
 
-def tell_again(found: Mapping[str, Any]) -> None:
+def tell_again(found: Mapping[str, Any], bag: Path) -> None:
     """
-    Tell once more what an earlier reading had to say.
+    Tell once more what an earlier reading of a bag had to say.
 
-    :param found: of Findings.to_json
+    :param found: of Findings.of
+    :param bag: the same bag, wherever it lies now
     """
+
+    def here(text: str) -> str:
+        return text.replace(found['bag'], str(bag), 1)
+
     for loss in found['losses']:
-        damages = [
-            Damage(**{**damage, 'file': Path(damage['file'])}) for damage in loss['damages']
-        ]
-        report_loss(Loss(**{**loss, 'bag': Path(loss['bag']), 'damages': tuple(damages)}))
+        damages = [Damage(**{**one, 'file': Path(here(one['file']))}) for one in loss['damages']]
+        report_loss(Loss(**{**loss, 'bag': bag, 'damages': tuple(damages)}))
     for text in found['warnings']:
-        warn(text)
+        warn(here(text))
 
 
 OnDamage = Callable[[Damage], None]

@@ -71,9 +71,9 @@ _DECODING = (
 class CachedSamples:
     """The samples of one bag, read from the disk as they are asked for."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, bag: Path) -> None:
         """
-        Map a cache into memory, and tell what the reading of the bag had to say.
+        Map a bag's cache into memory, and tell what reading it had to say.
 
         :raises OSError, ValueError, KeyError: not a whole cache
         """
@@ -87,7 +87,7 @@ class CachedSamples:
         self._rows = np.load(folder / 'index.npy')
         mapped = np.memmap(file, np.uint8, 'r') if about['bytes'] else np.zeros(0, np.uint8)
         self._bytes: Array = np.asarray(mapped)
-        tell_again(about['findings'])
+        tell_again(about['findings'], bag)
 
     def __len__(self) -> int:
         """Return the number of samples."""
@@ -147,10 +147,10 @@ def cached_samples(
     folder = folder or default_folder()
     about = _about(bag, size, baseline_m, folder, hints=hints)
     final = folder / f'{bag.resolve().name}-{about["key"]}'
-    found = _open(final)
+    found = _open(final, bag)
     if found is None:
         with _one_line(folder), _locked(folder / f'.{final.name}.lock'):
-            found = _open(final)
+            found = _open(final, bag)
             if found is None:
                 return _make(bag, final, about, progress)
     progress(len(found))
@@ -172,7 +172,7 @@ def _make(
             rows = _write(partial / 'samples.bin', samples, bag, final.parent)
         about |= {
             'bytes': (partial / 'samples.bin').stat().st_size,
-            'findings': findings.to_json(),
+            'findings': findings.of(bag),
         }
         np.save(partial / 'index.npy', np.array(rows, _ROW))
         decoded = bag_digest(partial, final.parent / 'digests')
@@ -188,7 +188,7 @@ def _make(
         sync(final.parent)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    return CachedSamples(final)
+    return CachedSamples(final, bag)
 
 
 def _write(
@@ -267,9 +267,9 @@ def _decoding() -> str:
     return digest.hexdigest()
 
 
-def _open(folder: Path) -> CachedSamples | None:
+def _open(folder: Path, bag: Path) -> CachedSamples | None:
     try:
-        return CachedSamples(folder)
+        return CachedSamples(folder, bag)
     except (OSError, ValueError, KeyError):
         return None
 

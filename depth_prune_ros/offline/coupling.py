@@ -72,8 +72,8 @@ def _check_run(network: Prunable, layer: Layer, runs: Sequence[Tensor], image: T
         raise MaskError(f'{start} to be run by forward, found that it is not; do not declare it')
     if len(runs) > 1:
         msg = (
-            f'{start} to run once, found {len(runs)} times; declare a layer for each run, as the '
-            'cost counts one'
+            f'{start} to run once, found {len(runs)} times; give each run a layer of its own: the '
+            'cost counts one run'
         )
         raise MaskError(msg)
     sides, whole = runs[0].shape[-2:], image.shape[-2:]

@@ -46,3 +46,9 @@ def test_losses_are_told_from_the_cache_too(tmp_path: Path) -> None:
     first, second = (_found(bag, tmp_path / 'cache') for _ in range(2))
     assert first.losses
     assert second.losses == first.losses
+    (tmp_path / 'moved').mkdir()
+    moved = bag.rename(tmp_path / 'moved' / bag.name)
+    third = _found(moved, tmp_path / 'cache')
+    assert {name: str(loss) for name, loss in third.losses.items()} == {
+        moved: str(first.losses[bag]).replace(str(bag), str(moved))
+    }

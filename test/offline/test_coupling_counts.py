@@ -37,8 +37,8 @@ class _SharedHead(TwoLayers):
 @pytest.mark.parametrize(('wrong', 'layer', 'runs'), [(_Thrice, 'b', 3), (_SharedHead, 'head', 2)])
 def test_a_layer_that_runs_again_is_named(wrong: type[Prunable], layer: str, runs: int) -> None:
     assert refusal(wrong()) == (
-        f'two: expected layer {layer} to run once, found {runs} times; declare a layer for each '
-        'run, as the cost counts one'
+        f'two: expected layer {layer} to run once, found {runs} times; give each run a layer of '
+        'its own: the cost counts one run'
     )
 
 
