@@ -12,14 +12,6 @@ import pytest
 settings.register_profile('busy computers', deadline=None)
 settings.load_profile('busy computers')
 
-# Files of few and long tests: begun last, one of two workers would wait for the other.
-LONG = ('pipeline', 'resume', 'own_robot_page', 'ranks', 'cli_bag', 'flake8', 'recipe', 'view')
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the files that take longest."""
-    items.sort(key=lambda item: item.path.stem.removeprefix('test_') not in LONG)
-
 
 @pytest.fixture(scope='session', autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
