@@ -23,7 +23,9 @@ from depth_prune_ros.bags.reading import read_messages
 from depth_prune_ros.bags.reading import topics_by_type
 from depth_prune_ros.bags.streams import Camera
 from depth_prune_ros.bags.streams import Cloud
+from depth_prune_ros.bags.streams import COMPRESSED_AS
 from depth_prune_ros.bags.streams import Disparity
+from depth_prune_ros.bags.topic_names import names_depth
 from depth_prune_ros.bags.topics import choose_topics
 from depth_prune_ros.bags.topics import CLOUD
 from depth_prune_ros.bags.topics import COMPRESSED
@@ -35,12 +37,14 @@ from depth_prune_ros.bags.topics import RAW
 from depth_prune_ros.bags.topics import Topics
 from depth_prune_ros.bags.transforms import StaticTransforms
 from depth_prune_ros.bags.transforms import TOPIC as TF_STATIC
+from depth_prune_ros.core.compressed_depth import compressed_to_depth
 from depth_prune_ros.core.errors import BagError
 from depth_prune_ros.core.errors import CameraError
 from depth_prune_ros.core.errors import DepthPruneError
 from depth_prune_ros.core.errors import ImageError
 from depth_prune_ros.core.images import compressed_to_rgb
 import numpy as np
+from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
@@ -147,7 +151,7 @@ def _cameras(bag: Path, reader: BagReader, types: dict[str, str]) -> Iterator[Ca
         if kind == RAW:
             size, encoding = (image.width, image.height), image.encoding
         else:
-            size, encoding = _decoded_size(image), f'compressed, {image.format}'
+            size, encoding = _decoded_size(topic, image), f'{COMPRESSED_AS}{image.format}'
         found = Camera(*_stream(reader, topic, image), size, encoding, info_of(topic, types))
         yield _calibrated(found, _first(bag, reader, found.info_topic))
 
@@ -208,9 +212,12 @@ def _stream(reader: BagReader, topic: str, message: Any) -> tuple[str, int, floa
     return topic, count, rate_hz, message.header.frame_id
 
 
-def _decoded_size(image: Any) -> tuple[int, int]:
+def _decoded_size(topic: str, image: Any) -> tuple[int, int]:
+    how: Callable[[Any], NDArray[Any]] = (
+        compressed_to_depth if names_depth(topic) else compressed_to_rgb
+    )
     try:
-        height, width = compressed_to_rgb(image).shape[:2]
+        height, width = how(image).shape[:2]
     except ImageError:
         return 0, 0
     return width, height

@@ -40,8 +40,7 @@ def info_lines(info: BagInfo) -> Iterator[str]:
 def _camera(camera: Camera) -> str:
     kind = 'depth ' if camera.is_depth else 'camera'
     if not all(camera.size):
-        depth = 'compressedDepth' in camera.encoding
-        why = 'not read; record it uncompressed' if depth else 'its first image does not decode'
+        why = f'its first image does not decode{" as depth" * camera.is_depth}'
         return f'{kind}  {_stream(camera)}, {camera.encoding}: {why}'
     return f'{kind}  {_stream(camera)}, {"x".join(map(str, camera.size))} {camera.encoding}; ' + (
         _calibration(camera)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from depth_prune_ros.bags.messages import cloud_points
 from depth_prune_ros.bags.oddities import Oddities
@@ -17,8 +16,8 @@ from depth_prune_ros.bags.transforms import StaticTransforms
 from depth_prune_ros.bags.transforms import TOPIC as TF_STATIC
 from depth_prune_ros.core.camera import Intrinsics
 from depth_prune_ros.core.camera import points_to_depth
+from depth_prune_ros.core.compressed_depth import message_to_depth
 from depth_prune_ros.core.errors import BagError
-from depth_prune_ros.core.images import image_to_depth
 import numpy as np
 from numpy.typing import NDArray
 
@@ -66,10 +65,9 @@ class MeasuredDepth:
         :raises EncodingError: its first cloud is of a layout that nothing here reads
         """
         image = others.get(self._topics.depth or '')
-        if image is not None and self._registered(left.message, image.message, camera):
-            depth = decode(self._reader, image, image_to_depth)
-            if depth is not None:
-                return Measured(depth, 'depth', image.topic)
+        depth = None if image is None else self._of_image(left, image, camera)
+        if image is not None and depth is not None:
+            return Measured(depth, 'depth', image.topic)
         cloud = others.get(self._topics.lidar or '')
         return Measured() if cloud is None else self._of_cloud(left, cloud, camera)
 
@@ -94,14 +92,21 @@ class MeasuredDepth:
         self._had_points = self._had_points or (points is not None and points.size > 0)
         return points
 
-    def _registered(self, left: Any, depth: Any, camera: Intrinsics) -> bool:
-        same_size = (depth.width, depth.height) == (camera.width, camera.height)
-        frames = depth.header.frame_id, left.header.frame_id
+    def _of_image(
+        self, left: Stamped, image: Stamped, camera: Intrinsics
+    ) -> NDArray[np.float32] | None:
+        """Return the depth [H, W] of an image that is whole and registered to the left one."""
+        depth = decode(self._reader, image, message_to_depth)
+        if depth is None:
+            return None
+        height, width = depth.shape
+        same_size = (width, height) == (camera.width, camera.height)
+        frames = image.message.header.frame_id, left.message.header.frame_id
         if same_size and (self._any_frame or frames[0] == frames[1]):
-            return True
+            return depth
         self._oddities.unfit(
             self._topics.depth or '',
-            f'depth images of {depth.width}x{depth.height} in {frames[0]!r} are not registered to '
+            f'depth images of {width}x{height} in {frames[0]!r} are not registered to '
             f'those of {camera.width}x{camera.height} in {frames[1]!r} and are left out',
         )
-        return False
+        return None

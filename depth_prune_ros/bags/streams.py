@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from depth_prune_ros.bags.topics import names_depth
-from depth_prune_ros.bags.topics import predicts
+from depth_prune_ros.bags.topic_names import names_depth
+from depth_prune_ros.bags.topic_names import predicts
 from depth_prune_ros.core.camera import Intrinsics
 
+# Before the format of a compressed image.
+COMPRESSED_AS = 'compressed, '
 _DEPTH_ENCODINGS = ('32FC1', '16UC1')
 
 
@@ -32,7 +34,7 @@ class Camera(Stream):
     A camera, or a depth image.
 
     :param size: width and height, pixels; zeros where an image does not decode
-    :param encoding: of a raw image; format of a compressed one
+    :param encoding: of a raw image; format of a compressed one, behind COMPRESSED_AS
     :param info_topic: its camera_info, if there is one
     :param intrinsics: None without camera_info or calibration
     :param distortion: model and largest coefficient, '' where all are 0 or nothing is known
@@ -54,7 +56,8 @@ class Camera(Stream):
     @property
     def measures_depth(self) -> bool:
         """Tell whether its images are metric depth that no network of ours predicted."""
-        metric = self.encoding in _DEPTH_ENCODINGS and 'disparity' not in self.topic.lower()
+        encoding = self.encoding.removeprefix(COMPRESSED_AS).partition(';')[0]
+        metric = encoding in _DEPTH_ENCODINGS and 'disparity' not in self.topic.lower()
         return metric and not predicts(self.topic, self.info_topic)
 
 

@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from dataclasses import replace
 from os.path import commonprefix
 from pathlib import Path
-import re
 from typing import Any
 
 from depth_prune_ros.bags.reading import open_bag
 from depth_prune_ros.bags.reading import topics_by_type
+from depth_prune_ros.bags.topic_names import names_depth
+from depth_prune_ros.bags.topic_names import PACKED_DEPTH
+from depth_prune_ros.bags.topic_names import predicts
 from depth_prune_ros.core.errors import BagError
 
 RAW = 'sensor_msgs/msg/Image'
@@ -26,20 +28,16 @@ DISPARITY = 'stereo_msgs/msg/DisparityImage'
 _KITTI = ('/kitti/camera_color_left/', '/kitti/camera_gray_left/')
 _LIDARS = ('/kitti/velo/pointcloud', '/kitti/velodyne_points')
 _LIDAR_WORDS = ('velo', 'lidar', 'ouster', 'livox', 'points_raw')
-_NOT_PICTURES = ('disparity', 'mask', 'semantic', 'thermal', 'theora')
+_NOT_PICTURES = ('disparity', 'mask', 'semantic', 'thermal', 'theora', 'compresseddepth')
 _COLOUR_WORDS = ('color', 'colour', 'rgb')
-# Parts of a name that say camera also below one that says depth; colorized depth stays depth.
-_CAMERA = re.compile(r'colou?r(?!ed|i)|rgb|left|right|infra|(^|_)ir\d?(_|$)')
 _TYPES = {
     'left': (RAW, COMPRESSED),
     'left_info': (INFO,),
     'right': (RAW, COMPRESSED),
     'right_info': (INFO,),
     'lidar': (CLOUD,),
-    'depth': (RAW,),
+    'depth': (RAW, COMPRESSED),
 }
-# What this package's node publishes lies below its name.
-_OURS = 'depth_node'
 
 
 @dataclass(frozen=True)
@@ -52,7 +50,7 @@ class Topics:
     :param right: right camera of the pair
     :param right_info: its CameraInfo
     :param lidar: PointCloud2
-    :param depth: Image 32FC1 or 16UC1, registered to the left image
+    :param depth: Image 32FC1 or 16UC1, or CompressedImage of such, registered to the left image
     """
 
     left: str
@@ -222,11 +220,12 @@ def _left(bag: Path, types: Mapping[str, str]) -> str:
 def _right_of(left: str, types: Mapping[str, str]) -> str | None:
     images = _images(types)
     for ours, theirs in (('left', 'right'), ('infra1', 'infra2')):
-        name = left.replace(ours, theirs)
-        plain = name.removesuffix('/compressed')
-        for candidate in (name, plain, f'{plain}/compressed') if ours in left else ():
-            if candidate in images:
-                return candidate
+        names = (theirs.join(left.rsplit(ours, 1)), left.replace(ours, theirs))
+        for name in names if ours in left else ():
+            plain = name.removesuffix('/compressed')
+            for candidate in (name, plain, f'{plain}/compressed'):
+                if candidate in images:
+                    return candidate
     return None
 
 
@@ -250,41 +249,18 @@ def _lidar(types: Mapping[str, str]) -> str | None:
     return next(iter(known or named or clouds), None)
 
 
-def predicts(topic: str, info: str | None) -> bool:
-    """
-    Tell whether a depth topic is what this package's node published, which measures nothing.
-
-    :param info: its camera_info
-    """
-    return any(_OURS in name.split('/') for name in (topic, info or ''))
-
-
-def names_depth(topic: str) -> bool:
-    """
-    Tell whether the name of an image topic says depth.
-
-    The last part that says depth or camera decides: /depth_cam/color/image is a camera,
-    /color/depth/image and /aligned_depth_to_color/image are depth.
-    """
-    for part in reversed(topic.lower().split('/')):
-        what = part.partition('_to_')[0]
-        if 'depth' in what:
-            return True
-        if _CAMERA.search(what):
-            return False
-    return False
-
-
 def _depth_of(left: str, types: Mapping[str, str], judged: Collection[str]) -> str | None:
+    image = left.removesuffix('/compressed')
+    others = {image, *(topic.removesuffix(PACKED_DEPTH) for topic in judged)}
     found = [
         topic
         for topic, kind in types.items()
-        if kind == RAW
+        if (kind == RAW or (kind == COMPRESSED and topic.endswith(PACKED_DEPTH)))
+        and topic.removesuffix(PACKED_DEPTH) not in others
         and names_depth(topic)
-        and topic not in (left, left.removesuffix('/compressed'), *judged)
         and not predicts(topic, info_of(topic, types))
     ]
-    beside = left.removesuffix('/compressed').rpartition('/')[0].lower() + '/depth'
+    beside = image.rpartition('/')[0].lower() + '/depth'
     wants = (beside, 'aligned_depth', 'depth_registered', 'image_rect', 'depth')
     own = [topic for topic in found if _owner(topic, [left, *_images(types)]) == left] or found
     return next((topic for want in wants for topic in own if want in topic.lower()), None)

@@ -174,7 +174,7 @@ def compressed_to_rgb(msg: Any) -> Bytes:
     encoding = msg.format.partition(';')[0].strip()
     mosaic = encoding.startswith('bayer_') and encoding in _TO_RGB
     flags = cv2.IMREAD_UNCHANGED if mosaic else cv2.IMREAD_COLOR
-    bgr = _decoded(data, flags | cv2.IMREAD_IGNORE_ORIENTATION) if is_whole(data) else None
+    bgr = decode_pixels(data, flags | cv2.IMREAD_IGNORE_ORIENTATION) if is_whole(data) else None
     if bgr is not None and mosaic and bgr.ndim == 2:
         return np.asarray(_TO_RGB[encoding](bgr), np.uint8)
     if bgr is None:
@@ -187,7 +187,7 @@ def compressed_to_rgb(msg: Any) -> Bytes:
     return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB, dst=bgr), np.uint8)
 
 
-def _decoded(data: Bytes, flags: int) -> Any:
+def decode_pixels(data: Bytes, flags: int) -> Any:
     """Return what OpenCV decodes; None also for a damaged header of a size beyond its limit."""
     try:
         return cv2.imdecode(data, flags)

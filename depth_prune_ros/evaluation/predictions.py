@@ -21,11 +21,12 @@ from depth_prune_ros.bags.reading import open_bag
 from depth_prune_ros.bags.reading import read_messages
 from depth_prune_ros.bags.reading import Stamped
 from depth_prune_ros.bags.reading import topics_by_type
+from depth_prune_ros.bags.topics import COMPRESSED
 from depth_prune_ros.bags.topics import RAW
 from depth_prune_ros.core.camera import disparity_from_depth
+from depth_prune_ros.core.compressed_depth import message_to_depth
 from depth_prune_ros.core.errors import BagError
 from depth_prune_ros.core.errors import ConfigError
-from depth_prune_ros.core.images import image_to_depth
 from depth_prune_ros.core.metrics import flip_post_process
 from depth_prune_ros.core.metrics import Protocol
 import numpy as np
@@ -190,7 +191,7 @@ class _Topic:
     def find(self, stamp_ns: int) -> Float | None:
         reader, join = self._opened = self._opened or self._open()
         found = join.find(stamp_ns)
-        return None if found is None else decode(reader, found, image_to_depth)
+        return None if found is None else decode(reader, found, message_to_depth)
 
     def _open(self) -> tuple[BagReader, StampJoin]:
         reader = self._stack.enter_context(open_bag(self._bag))
@@ -231,7 +232,7 @@ def read_depth_topic(bag: Path, topic: str) -> dict[int, Float]:
     with open_bag(bag) as reader:
         _check_topic(bag, topic, topics_by_type(reader))
         depths = (
-            (found.stamp_ns, decode(reader, found, image_to_depth))
+            (found.stamp_ns, decode(reader, found, message_to_depth))
             for found in read_messages(bag, reader, [topic])
         )
         return {stamp_ns: depth for stamp_ns, depth in depths if depth is not None}
@@ -244,9 +245,9 @@ def describe_stamps(stamps: Sequence[int]) -> str:
 
 def _check_topic(bag: Path, topic: str, types: Mapping[str, str]) -> None:
     """Refuse a topic that is not there or holds no images."""
-    if types.get(topic) == RAW:
+    if types.get(topic) in (RAW, COMPRESSED):
         return
-    images = [name for name, kind in types.items() if kind == RAW]
+    images = [name for name, kind in types.items() if kind in (RAW, COMPRESSED)]
     topics = f'image topics {", ".join(images) or "none"}'
     what = f'{types[topic]} on it' if topic in types else topics
     msg = f'{bag}: expected depth images on {topic}, found {what}'

@@ -24,6 +24,7 @@ from depth_prune_ros.bags.reading import read_messages
 from depth_prune_ros.bags.reading import Stamped
 from depth_prune_ros.bags.reading import topics_by_type
 from depth_prune_ros.bags.topics import choose_topics
+from depth_prune_ros.bags.topics import COMPRESSED
 from depth_prune_ros.bags.topics import depth_is_named
 from depth_prune_ros.bags.topics import DISPARITY
 from depth_prune_ros.bags.topics import list_topics
@@ -120,7 +121,7 @@ def _plain_frames(bag: Path, topics: Topics) -> Read:
 
 
 def _topic_frames(bag: Path, topics: Topics, topic: str, kind: str, is_disparity: bool) -> Read:
-    if kind == RAW and not is_disparity:
+    if kind in (RAW, COMPRESSED) and not is_disparity:
         return _plain_frames(bag, replace(topics, depth=topic, lidar=None))
     if kind not in (RAW, DISPARITY):
         msg = f'{bag}: expected an Image or a DisparityImage on {topic}, found {kind}'

@@ -100,26 +100,6 @@ def test_images_that_nothing_here_reads_are_offered_to_no_command(tmp_path: Path
         assert found[command] == f'{command}: missing a camera whose encoding is read here'
 
 
-def test_compressed_depth_is_said_not_to_be_read(tmp_path: Path) -> None:
-    bag = robot('/cam', lidar=False)
-    *_, image = next(message for message in bag.messages if message[1] == '/cam/image_raw')
-    for topic, kind in (
-        ('/cam/depth/compressedDepth', '16UC1; compressedDepth png'),
-        ('/z', 'jpeg'),
-    ):
-        bag.add(
-            topic,
-            'sensor_msgs/msg/CompressedImage',
-            START_NS,
-            header=image.header,
-            format=kind,
-            data=np.zeros(20, np.uint8),
-        )
-    found = lines_of(bag.write(tmp_path / 'bag'))
-    assert found['depth'].endswith('compressedDepth png: not read; record it uncompressed')
-    assert found['camera'].endswith('compressed, jpeg: its first image does not decode')
-
-
 def test_the_baseline_of_a_right_camera_of_another_focal_length(tmp_path: Path) -> None:
     bag = robot('/left', lidar=False)
     for number in range(5):

@@ -186,6 +186,17 @@ def test_a_camera_below_a_name_with_depth_is_a_camera(place: str, camera: str) -
     assert choose_topics(BAG, {image: RAW, info: INFO, depth: RAW}) == wanted
 
 
+def test_the_right_camera_where_left_comes_twice() -> None:
+    """It is beside the left one; where nothing is there, the whole name is mirrored."""
+    arms = [f'/{arm}_arm/{side}/image' for arm in ('left', 'right') for side in ('left', 'right')]
+    infos = {arm.replace('image', 'camera_info'): INFO for arm in arms}
+    found = choose_topics(BAG, dict.fromkeys(arms, RAW) | infos)
+    assert (found.left, found.right) == ('/left_arm/left/image', '/left_arm/right/image')
+    types = {'/left_cam/left/image': RAW, '/right_cam/right/image': RAW}
+    types |= {'/left_cam/left/camera_info': INFO, '/right_cam/right/camera_info': INFO}
+    assert choose_topics(BAG, types).right == '/right_cam/right/image'
+
+
 def test_a_camera_elsewhere_goes_before_one_below_a_name_with_depth() -> None:
     types = {'/depth/left/image': RAW, '/front/left/image': RAW}
     assert choose_topics(BAG, types).left == '/front/left/image'
@@ -238,7 +249,7 @@ def test_what_is_left_is_never_the_depth_too() -> None:
         ('left_info', '/cam/image/compressed', INFO),
         ('right_info', '/cam/image', INFO),
         ('lidar', '/scan', CLOUD),
-        ('depth', '/cam/depth/compressedDepth', RAW),
+        ('depth', '/velo', f'{RAW} or {COMPRESSED}'),
     ],
 )
 def test_a_named_topic_of_another_type_is_refused(field: str, topic: str, wanted: str) -> None:
