@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 import re
 import shlex
 import subprocess
 import sys
 
+from command_line import run
 from depth_prune_ros.core.engine import DepthEngine
 from depth_prune_ros.offline import checkpoint as checkpoints
 from depth_prune_ros.offline.suit import suited_config
@@ -30,18 +30,12 @@ def _run(command: str, folder: Path) -> str:
     program, *arguments = shlex.split(command)
     if program == 'python':
         known = [str(ROOT / arguments[0]), *arguments[1:], '--frames', '3', '--width', '96']
+        done = subprocess.run(
+            [sys.executable, *known], cwd=folder, capture_output=True, text=True, check=False
+        )
     else:
         assert program == 'depth-prune'
-        known = ['-m', 'depth_prune_ros.cli', *arguments]
-    environment = {**os.environ, 'OMP_NUM_THREADS': '1', 'COLUMNS': '120'}
-    done = subprocess.run(
-        [sys.executable, *known],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+        done = run(*arguments, environment={'COLUMNS': '120'}, folder=folder)
     assert done.returncode == 0, f'{command}\n{done.stderr}'
     return done.stdout
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import subprocess
 import sys
 
+from command_line import Command
 from depth_prune_ros.bags.street import Street
 from depth_prune_ros.bags.street import street_to_bag
 from depth_prune_ros.offline import checkpoint as checkpoints
@@ -53,10 +54,14 @@ class Stage:
         }
         return [str(part) for part in (*own[self.name], *common)]
 
-    def begin(self, out: Path, launcher: Sequence[str] = ()) -> subprocess.Popen[str]:
+    def begin(self, out: Path) -> Command:
         """Start the stage in a process."""
+        return Command(*self.arguments(out))
+
+    def begin_ranks(self, out: Path, launcher: Sequence[str]) -> subprocess.Popen[str]:
+        """Start the stage in the processes of a launcher."""
         # torchrun would take --start for an option of its own without the dashes
-        module = ['-m', *(['--'] if launcher else []), 'depth_prune_ros.cli']
+        module = ['-m', '--', 'depth_prune_ros.cli']
         command = [sys.executable, *launcher, *module, *self.arguments(out)]
         alone = {**os.environ, 'OMP_NUM_THREADS': '1'}
         pipes = {'stdout': subprocess.PIPE, 'stderr': subprocess.PIPE}
@@ -64,7 +69,7 @@ class Stage:
 
     def finish(self, out: Path, launcher: Sequence[str] = ()) -> str:
         """Run the stage to its end and return what it printed."""
-        process = self.begin(out, launcher)
+        process = self.begin_ranks(out, launcher) if launcher else self.begin(out)
         printed, errors = process.communicate()
         assert process.returncode == 0, errors
         return printed

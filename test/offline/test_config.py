@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
-import subprocess
-import sys
 
+from command_line import run
 from depth_prune_ros.core.errors import ConfigError
 from depth_prune_ros.offline.config import read_config
 from depth_prune_ros.offline.config import TrainConfig
@@ -91,8 +90,7 @@ def test_every_fault_is_said_at_once(tmp_path: Path) -> None:
 def test_the_command_refuses_before_anything_starts(tmp_path: Path) -> None:
     (tmp_path / 'train.yaml').write_text('stepz: 5\n')
     arguments = ['--bags', 'nowhere', '--out', 'run', '--config', 'train.yaml']
-    command = [sys.executable, '-m', 'depth_prune_ros.cli', 'train', *arguments]
-    done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=tmp_path)
+    done = run('train', *arguments, folder=tmp_path)
     wanted = 'error: train.yaml:1: expected a known key, found stepz; nearest: steps\n'
     assert (done.returncode, done.stderr) == (1, wanted)
 

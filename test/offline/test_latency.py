@@ -6,9 +6,8 @@ from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Mapping
 from pathlib import Path
-import subprocess
-import sys
 
+from command_line import run
 from depth_prune_ros.bags.street import Street
 from depth_prune_ros.bags.street import street_to_bag
 from depth_prune_ros.core.errors import MaskError
@@ -258,8 +257,7 @@ def test_pruning_to_a_latency(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.parametrize('budget', ['latency=12', 'latency=fast'])
 def test_the_command_refuses_a_latency_without_its_unit(budget: str, tmp_path: Path) -> None:
     arguments = ['prune', 'run', '--bags', 'bag', '--out', 'out', '--budget', budget]
-    command = [sys.executable, '-m', 'depth_prune_ros.cli', *arguments]
-    done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=tmp_path)
+    done = run(*arguments, folder=tmp_path)
     assert (done.returncode, done.stdout) == (1, '')
     assert done.stderr.count('\n') == 1
     assert f"latency=12ms, latency=0.5 or none, found '{budget}'" in done.stderr

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-import os
 from pathlib import Path
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from typing import Any
 
+from command_line import Command
+from command_line import run
 from depth_prune_ros.bags.street import Street
 from depth_prune_ros.bags.street import street_to_bag
 from depth_prune_ros.core.engine import DepthEngine
@@ -73,10 +72,6 @@ def _write(folder: Path, **changes: Any) -> Path:
     return file
 
 
-def _command(config: Path) -> list[str]:
-    return [sys.executable, '-m', 'depth_prune_ros.cli', 'run', str(config)]
-
-
 def _run(config: Path) -> dict[str, Begun]:
     """Make a run in this process and return how each stage began."""
     found: dict[str, Begun] = {}
@@ -102,9 +97,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for seed, name in enumerate('ab', start=1):
         street_to_bag(folder / name, Street(seed=seed, frames=4, width=96, height=48))
     checkpoints.save(folder / 'start', checkpoint('mobilenet', narrow('mobilenet'), 5))
-    done = subprocess.run(
-        _command(_write(folder)), capture_output=True, text=True, check=False, env=_alone()
-    )
+    done = run('run', _write(folder))
     assert done.returncode == 0, done.stderr
     (folder / 'printed').write_text(done.stdout)
     return folder
@@ -115,10 +108,6 @@ def copy(folder: Path, tmp_path: Path) -> Path:
     """Return a copy of the run that a test may change."""
     shutil.copytree(folder, tmp_path / 'run')
     return tmp_path / 'run'
-
-
-def _alone() -> dict[str, str]:
-    return {**os.environ, 'OMP_NUM_THREADS': '1'}
 
 
 def test_the_whole_run(folder: Path) -> None:
@@ -257,9 +246,7 @@ def test_a_killed_run_goes_on_where_it_was(folder: Path, copy: Path) -> None:
     """SIGKILL amid the pruning; in the end the weights are those of a run left in peace."""
     shutil.rmtree(copy / 'out')
     config = _write(copy)
-    process = subprocess.Popen(
-        _command(config), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=_alone()
-    )
+    process = Command('run', config)
     try:
         patience = time.monotonic() + PATIENCE_S
         while not any((copy / 'out' / 'prune').glob('step-*')):
@@ -268,7 +255,7 @@ def test_a_killed_run_goes_on_where_it_was(folder: Path, copy: Path) -> None:
             time.sleep(0.005)
     finally:
         process.send_signal(signal.SIGKILL)
-        process.wait()
+        process.communicate()
     found = _run(config)
     assert _states(found) == ['unchanged'] * 2 + ['gone on with'] + ['made'] * 5
     for stage in ('train', 'prune', 'finetune'):

@@ -80,7 +80,7 @@ def _apart(found: torch.Tensor, wanted: torch.Tensor) -> float:
 def test_a_rank_that_dies_stops_all(tmp_path: Path) -> None:
     """The command ends by itself, and what it says names the dead rank's end."""
     stage, out = make_stage(tmp_path, 'train'), tmp_path / 'run'
-    process = stage.begin(out, TORCHRUN)
+    process = stage.begin_ranks(out, TORCHRUN)
     while not list(out.glob('step-*')) and process.poll() is None:
         time.sleep(0.02)
     (second,) = [child for child in _children(process.pid) if _rank(child) == '1']

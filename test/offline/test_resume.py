@@ -7,9 +7,9 @@ import os
 from pathlib import Path
 import random
 import signal
-import subprocess
 import time
 
+from command_line import Command
 from depth_prune_ros.offline import checkpoint as checkpoints
 from killed_runs import assert_same_run
 from killed_runs import make_stage
@@ -40,7 +40,7 @@ def _step(out: Path) -> int:
     return 0
 
 
-def _wait_for_step(process: subprocess.Popen[str], out: Path, step: int) -> None:
+def _wait_for_step(process: Command, out: Path, step: int) -> None:
     while _step(out) < step and process.poll() is None:
         time.sleep(0.002)
 
