@@ -32,6 +32,13 @@ def bag_files(bag: Path) -> tuple[list[Path], list[Damage]]:
     raise BagError(msg)
 
 
+def bag_name(bag: Path) -> str:
+    """Return a bag's name: its folder's or file's, without the storage's endings."""
+    name = bag.resolve().name
+    plain = name.removesuffix(PACKED)
+    return next((plain.removesuffix(end) for end in SUFFIXES if plain.endswith(end)), name)
+
+
 def unpack(files: list[Path], folder: Path) -> tuple[list[Path], list[Damage]]:
     """Decompress those files that are compressed as a whole into a folder, as far as they go."""
     whole, damages = [], []

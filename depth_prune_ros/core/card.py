@@ -26,6 +26,8 @@ class ModelCard:
     :param baseline_m: stereo baseline the disparity refers to, metres
     :param fx_over_width: focal length over width of the training camera: how large things are in
         the network's image (core.fit), and the depth's scale where the camera is unknown
+    :param fy_over_height: the same over the height, of the image as it came; 0, as in older files:
+        training showed images in their own proportions
     :param size_multiple: the network runs on images whose sides are multiples of it, too, and then
         means fractions of input_width; 0: on no other size than its own
     :param widths: filters of every group
@@ -42,6 +44,7 @@ class ModelCard:
     fx_over_width: float
     parameters: int
     macs: int
+    fy_over_height: float = 0.0
     size_multiple: int = 0
     widths: dict[str, int] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
@@ -85,7 +88,7 @@ class ModelCard:
 
 
 # keys that files of version 0.1 do not have
-_LATER = ('size_multiple',)
+_LATER = ('fy_over_height', 'size_multiple')
 _TYPES: dict[str, type | tuple[type, ...]] = {
     'str': str,
     'int': int,

@@ -20,26 +20,28 @@ def matching_size(card: ModelCard, fx_over_width: float, fy_over_height: float) 
     """
     Return the size at which things look as in training: same proportions, same focal length.
 
-    A network knows how large a car is at 20 m in pixels. So things keep their proportions, and
-    the image is as large as gives it the training camera's focal length in pixels; smaller where
-    that would be more than twice as many pixels, and milliseconds, as of the network's own image.
+    A network knows how large a car is at 20 m in pixels. So the image is as large as gives it the
+    training camera's focal lengths in pixels, across and down: where training stretched its images
+    to other proportions, this one is stretched alike. It is smaller where that would be more than
+    twice as many pixels, and milliseconds, as of the network's own image.
     A longer lens with the proportions of the network's own image (within 6 %) is seen at its size:
     so KITTI's images cut to 0.77 to 0.5 of their sides have 0.67 to 0.76 of the error that they
     have at the same focal length by depth_tiny, 0.78 to 1.03 by depth_small.
 
     :param fx_over_width: focal length over width of the camera
-    :param fy_over_height: focal length over height; pixels that are not square are made so
+    :param fy_over_height: focal length over height
     :return: width and height in multiples of card.size_multiple; the network's own where it has
         no other
     """
     own, step = (card.input_width, card.input_height), card.size_multiple
     if not step:
         return own
-    skew = math.log(own[0] / own[1] * fx_over_width / fy_over_height)
-    if fx_over_width > card.fx_over_width and abs(skew) < _ALIKE:
+    square = card.fx_over_width * own[0] / own[1]
+    across = card.fx_over_width / fx_over_width
+    down = (card.fy_over_height or square) / fy_over_height
+    if across < 1 and abs(math.log(across / down)) < _ALIKE:
         return own
-    focal = card.input_width * card.fx_over_width
-    wide, high = focal / fx_over_width, focal / fy_over_height
+    wide, high = own[0] * across, own[1] * down
     most = _MOST * own[0] * own[1]
     shrink = min(1.0, math.sqrt(most / (wide * high)))
     wide, high = wide * shrink, high * shrink

@@ -29,7 +29,6 @@ from typing import Any
 import cv2
 from depth_prune_ros.bags.frames import read_frames
 from depth_prune_ros.bags.losses import collect_findings
-from depth_prune_ros.bags.losses import tell_again
 from depth_prune_ros.bags.reading import open_bag
 from depth_prune_ros.bags.reading import topics_by_type
 from depth_prune_ros.bags.topics import choose_topics
@@ -38,85 +37,26 @@ from depth_prune_ros.core.errors import BagError
 from depth_prune_ros.core.errors import TrainingError
 from depth_prune_ros.offline.checkpoint import sync
 from depth_prune_ros.offline.fingerprint import bag_digest
-from depth_prune_ros.offline.samples import Array
+from depth_prune_ros.offline.sample_file import CachedSamples
+from depth_prune_ros.offline.sample_file import packed
+from depth_prune_ros.offline.sample_file import ROW
+from depth_prune_ros.offline.sample_file import row_of
 from depth_prune_ros.offline.samples import kept_size
 from depth_prune_ros.offline.samples import load_samples
 from depth_prune_ros.offline.samples import Sample
 import numpy as np
 
-_ALIGNED = 64
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-_ROW = np.dtype(
-    [
-        ('offset', '<u8'),
-        ('points', '<u4'),
-        ('has_right', '?'),
-        ('has_hints', '?'),
-        ('fx_over_width', '<f8'),
-        ('baseline_m', '<f8'),
-        ('stamp_ns', '<i8'),
-    ]
-)
 _PACKAGE = Path(__file__).resolve().parents[1]
 # what a frame goes through on its way to a sample
 _DECODING = (
     'bags/*.py',
     'core/images.py',
+    'core/compressed_depth.py',
     'core/camera.py',
     'offline/hints.py',
     'offline/samples.py',
 )
-
-
-class CachedSamples:
-    """The samples of one bag, read from the disk as they are asked for."""
-
-    def __init__(self, folder: Path, bag: Path) -> None:
-        """
-        Map a bag's cache into memory, and tell what reading it had to say.
-
-        :raises OSError, ValueError, KeyError: not a whole cache
-        """
-        about = json.loads((folder / 'about.json').read_text())
-        file = folder / 'samples.bin'
-        if file.stat().st_size != about['bytes']:
-            msg = f'{file}: expected {about["bytes"]} bytes, found {file.stat().st_size}'
-            raise ValueError(msg)
-        self.fingerprint: str = about['fingerprint']
-        self._size: tuple[int, int] = tuple(about['sample_size'])
-        self._rows = np.load(folder / 'index.npy')
-        mapped = np.memmap(file, np.uint8, 'r') if about['bytes'] else np.zeros(0, np.uint8)
-        self._bytes: Array = np.asarray(mapped)
-        tell_again(about['findings'], bag)
-
-    def __len__(self) -> int:
-        """Return the number of samples."""
-        return len(self._rows)
-
-    def __iter__(self) -> Iterator[Sample]:
-        """Yield the samples one by one."""
-        return (self[index] for index in range(len(self)))
-
-    def __getitem__(self, index: int) -> Sample:
-        """Return a sample whose arrays lie in the memory map."""
-        row = self._rows[index]
-        height, width = self._size
-        start = int(row['offset'])
-        stop = start + height * width * 3 * (1 + int(row['has_right']))
-        views = self._bytes[start:stop].reshape(-1, height, width, 3)
-        at = stop + _padding(stop - start)
-        end = at + 12 * int(row['points'])
-        at_hints = end + _padding(end - at)
-        matched = self._bytes[at_hints : at_hints + 4 * height * width].view(np.float16)
-        return Sample(
-            left=views[0],
-            right=views[1] if row['has_right'] else None,
-            points=self._bytes[at:end].view(np.float32).reshape(-1, 3),
-            fx_over_width=float(row['fx_over_width']),
-            baseline_m=float(row['baseline_m']),
-            stamp_ns=int(row['stamp_ns']),
-            hints=matched.reshape(2, height, width) if row['has_hints'] else None,
-        )
 
 
 def default_folder() -> Path:
@@ -174,7 +114,7 @@ def _make(
             'bytes': (partial / 'samples.bin').stat().st_size,
             'findings': findings.of(bag),
         }
-        np.save(partial / 'index.npy', np.array(rows, _ROW))
+        np.save(partial / 'index.npy', np.array(rows, ROW))
         decoded = bag_digest(partial, final.parent / 'digests')
         about['fingerprint'] = _digest({'decoded': decoded, 'options': [size, baseline_m, hints]})
         (partial / 'about.json').write_text(json.dumps(about, indent=1))
@@ -200,17 +140,8 @@ def _write(
     try:
         with path.open('wb') as file:
             for sample in samples:
-                parts = [
-                    b'' if view is None else np.ascontiguousarray(view).tobytes()
-                    for view in (sample.left, sample.right)
-                ]
-                parts.append(bytes(_padding(sum(map(len, parts)))))
-                for values in (sample.points, sample.hints):
-                    parts.append(b'' if values is None else np.ascontiguousarray(values).tobytes())
-                    parts.append(bytes(_padding(len(parts[-1]))))
-                there = (sample.right is not None, sample.hints is not None)
-                camera = (sample.fx_over_width, sample.baseline_m, sample.stamp_ns)
-                rows.append((stop, len(sample.points), *there, *camera))
+                parts = packed(sample)
+                rows.append(row_of(sample, stop))
                 stop += sum(map(len, parts))
                 if len(rows) == 1 and _needed(bag, stop) > shutil.disk_usage(folder).free:
                     raise OSError(errno.ENOSPC, 'not enough room')
@@ -248,7 +179,7 @@ def _about(
         'hints': hints,
         'topics': named_topics(),
         'decoding': _decoding(),
-        'layout': str(_ROW),
+        'layout': str(ROW),
     }
     return {**about, 'key': _digest(about)}
 
@@ -293,8 +224,3 @@ def _one_line(folder: Path) -> Iterator[None]:
             'name another folder as cache in the configuration'
         )
         raise TrainingError(msg) from error
-
-
-def _padding(count: int) -> int:
-    """Return how many bytes behind ``count`` reach the next multiple of _ALIGNED."""
-    return -count % _ALIGNED

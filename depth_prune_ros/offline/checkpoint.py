@@ -41,7 +41,7 @@ class Checkpoint:
     :param widths: filters of every group
     :param step: optimiser steps done
     :param config: the configuration it was trained with
-    :param card: what the model card will say: baseline_m, fx_over_width, size, provenance
+    :param card: what the model card will say: baseline_m, focal lengths, size, provenance
     :param weights: the network's state_dict
     :param masks: mask and score tensors; empty where nothing is masked
     :param data_fingerprint: of the frames it was trained on; empty where it is not known

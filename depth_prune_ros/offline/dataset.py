@@ -75,10 +75,10 @@ class Dataset:
         self._augment = augment
 
     @property
-    def fx_over_width(self) -> float:
-        """Return the middle one of all samples': never one between those of two cameras."""
+    def focal_lengths(self) -> tuple[float, float]:
+        """Return those over width and height of the middle sample: never between two cameras'."""
         every = (sample for samples in self._samples.values() for sample in samples)
-        return median_low([sample.fx_over_width for sample in every])
+        return median_low([(sample.fx_over_width, sample.fy_over_height) for sample in every])
 
     @property
     def cameras(self) -> dict[str, dict[str, float]]:

@@ -94,6 +94,7 @@ def make_card(checkpoint: Checkpoint, network: DepthNetwork, name: str) -> Model
         input_width=width,
         baseline_m=about['baseline_m'],
         fx_over_width=about['fx_over_width'],
+        fy_over_height=about.get('fy_over_height', 0.0),
         parameters=int(counted.params),
         macs=int(counted.macs),
         size_multiple=network.multiple,

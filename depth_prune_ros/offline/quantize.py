@@ -18,6 +18,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+from depth_prune_ros.bags.bag_files import bag_name
 from depth_prune_ros.bags.frames import find_topics
 from depth_prune_ros.bags.frames import Frame
 from depth_prune_ros.bags.frames import read_frames
@@ -36,7 +37,6 @@ from depth_prune_ros.offline.int8 import harms
 from depth_prune_ros.offline.int8_search import Bench
 from depth_prune_ros.offline.int8_search import fewest_float
 from depth_prune_ros.offline.int8_search import Trial
-from depth_prune_ros.offline.training_data import bag_name
 from depth_prune_ros.offline.training_data import by_name
 import numpy as np
 from numpy.typing import NDArray

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated
 from typing import Any
 
+from depth_prune_ros.bags.bag_files import bag_name
 from depth_prune_ros.bags.topics import find_topics
 from depth_prune_ros.core.errors import ConfigError
 from depth_prune_ros.core.errors import DepthPruneError
@@ -29,7 +30,6 @@ from depth_prune_ros.offline.latency_table import load_table
 from depth_prune_ros.offline.networks.catalogue import imagenet_file
 from depth_prune_ros.offline.networks.catalogue import NETWORKS
 from depth_prune_ros.offline.networks.mobilenet import MobileNetDepth
-from depth_prune_ros.offline.training_data import bag_name
 from pydantic import AfterValidator
 from pydantic import Field
 from pydantic import field_validator

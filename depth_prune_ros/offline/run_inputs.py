@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from depth_prune_ros.bags.bag_files import bag_name
 from depth_prune_ros.bags.topics import named_topics
 from depth_prune_ros.offline.cache import default_folder
 from depth_prune_ros.offline.config import TrainConfig
@@ -18,7 +19,6 @@ from depth_prune_ros.offline.stage_folder import file_digest
 from depth_prune_ros.offline.stage_folder import flat
 from depth_prune_ros.offline.stage_folder import Inputs
 from depth_prune_ros.offline.stage_folder import run_digest
-from depth_prune_ros.offline.training_data import bag_name
 from depth_prune_ros.offline.training_data import samples_of
 
 # what a training's result does not depend on

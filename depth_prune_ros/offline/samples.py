@@ -30,6 +30,7 @@ class Sample:
     :param right: the same of the right camera, or None
     :param points: float32 [N, 3] measured depth: u and v as fractions of the image, z in metres
     :param fx_over_width: focal length over image width
+    :param fy_over_height: focal length over image height, before it was brought to [h, w]
     :param baseline_m: distance of the cameras; the training baseline where there is no right one
     :param stamp_ns: header stamp of the frame
     :param hints: float16 [2, h, w] disparity of the left and the right view found by matching, in
@@ -40,6 +41,7 @@ class Sample:
     right: Array | None
     points: Array
     fx_over_width: float
+    fy_over_height: float
     baseline_m: float
     stamp_ns: int = 0
     hints: Array | None = None
@@ -86,6 +88,7 @@ def to_sample(
         right=None if right is None else _shrink(right, size),
         points=points,
         fx_over_width=frame.camera.fx_over_width,
+        fy_over_height=frame.camera.fy_over_height,
         baseline_m=frame.baseline_m or baseline_m,
         stamp_ns=frame.stamp_ns,
         hints=_hints(frame.left, right, size) if hints and right is not None else None,

@@ -205,7 +205,7 @@ def _card(
         'input_height': config.height,
         'input_width': config.width,
         'baseline_m': config.baseline_m,
-        'fx_over_width': data.dataset.fx_over_width,
+        **dict(zip(('fx_over_width', 'fy_over_height'), data.dataset.focal_lengths, strict=True)),
         'provenance': {**history, **provenance},
         'metrics': {},
     }

@@ -11,6 +11,7 @@ from pathlib import Path
 from statistics import median_low
 from typing import Any
 
+from depth_prune_ros.bags.bag_files import bag_name
 from depth_prune_ros.bags.frames import Frame
 from depth_prune_ros.bags.frames import read_frames
 from depth_prune_ros.bags.topics import find_topics
@@ -19,7 +20,6 @@ from depth_prune_ros.offline.config import TrainConfig
 from depth_prune_ros.offline.config_file import read_file
 from depth_prune_ros.offline.networks.catalogue import NETWORKS
 from depth_prune_ros.offline.stage_folder import flat
-from depth_prune_ros.offline.training_data import bag_name
 import numpy as np
 import yaml
 

@@ -11,6 +11,7 @@ import hashlib
 import json
 from pathlib import Path
 
+from depth_prune_ros.bags.bag_files import bag_name
 from depth_prune_ros.bags.frames import Frame
 from depth_prune_ros.bags.frames import read_frames
 from depth_prune_ros.bags.losses import warn
@@ -21,9 +22,9 @@ from depth_prune_ros.core.metrics import EIGEN
 from depth_prune_ros.core.metrics import valid_pixels
 from depth_prune_ros.offline import ranks
 from depth_prune_ros.offline.cache import cached_samples
-from depth_prune_ros.offline.cache import CachedSamples
 from depth_prune_ros.offline.config import TrainConfig
 from depth_prune_ros.offline.dataset import Dataset
+from depth_prune_ros.offline.sample_file import CachedSamples
 
 Reading = Callable[[str, int], None]
 
@@ -132,9 +133,3 @@ def by_name(bags: Sequence[Path]) -> dict[str, Path]:
         msg = f'expected bags of different names, found {", ".join(names)}; rename one'
         raise BagError(msg)
     return dict(zip(names, bags, strict=True))
-
-
-def bag_name(bag: Path) -> str:
-    """Return a bag's name: its folder's or file's, without the storage's ending."""
-    known = ('.mcap', '.db3', '.bag')
-    return bag.resolve().stem if bag.suffix in known else bag.resolve().name

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 import shutil
 
+from depth_prune_ros.bags.bag_files import bag_name
 from depth_prune_ros.bags.frames import read_frames
 from depth_prune_ros.bags.losses import collect_findings
 from mcap.writer import CompressionType
@@ -165,3 +166,18 @@ def test_a_file_that_was_compressed_in_pieces(tmp_path: Path) -> None:
     pieces = [packer.compress(data[:1000]), packer.compress(data[1000:])]
     (tmp_path / 'b.mcap.zstd').write_bytes(b''.join(pieces))
     check(tmp_path / 'b.mcap.zstd')
+
+
+@pytest.mark.parametrize(
+    ('path', 'name'),
+    [
+        ('a/drive_0001', 'drive_0001'),
+        ('a/x.mcap', 'x'),
+        ('a/y.bag', 'y'),
+        ('a/z.db3.zstd', 'z'),
+        ('a/v1.2', 'v1.2'),
+        ('a/v1.zstd', 'v1.zstd'),
+    ],
+)
+def test_bag_names(path: str, name: str) -> None:
+    assert bag_name(Path(path)) == name

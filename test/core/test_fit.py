@@ -57,6 +57,18 @@ def test_the_training_camera_has_the_networks_own_size() -> None:
     assert matching_size(card, 721.5 / 500, 721.5 / 375) == (160, 128)
 
 
+def test_images_are_stretched_as_training_stretched_its_own() -> None:
+    """Trained on 640x480 images brought to 640x192: across 384 px of focal length, down 154."""
+    card = replace(KITTI, fx_over_width=0.6, fy_over_height=0.8)
+    assert matching_size(card, 0.6, 0.8) == (640, 192)
+    # the upper and lower quarter cut off; the left and right one
+    assert matching_size(card, 0.6, 1.6) == (640, 96)
+    assert matching_size(card, 1.2, 0.8) == (320, 192)
+    # a longer lens of the same proportions, and a wider one
+    assert matching_size(card, 1.2, 1.6) == (640, 192)
+    assert matching_size(card, 0.5, 0.8 / 1.2) == (768, 224)
+
+
 def test_a_file_of_one_size_has_no_other() -> None:
     assert matching_size(replace(KITTI, size_multiple=0), 1.0, 1.0) == (640, 192)
 

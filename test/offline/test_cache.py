@@ -20,9 +20,9 @@ from depth_prune_ros.core.errors import BagError
 from depth_prune_ros.core.errors import TrainingError
 from depth_prune_ros.offline import cache
 from depth_prune_ros.offline.cache import cached_samples
-from depth_prune_ros.offline.cache import CachedSamples
 from depth_prune_ros.offline.config import AugmentConfig
 from depth_prune_ros.offline.dataset import Dataset
+from depth_prune_ros.offline.sample_file import CachedSamples
 from depth_prune_ros.offline.samples import load_samples
 from full_disk import files_of_at_most
 import numpy as np
@@ -82,8 +82,8 @@ def test_the_data_is_what_it_is_without_a_cache(bag: Path, folder: Path) -> None
             for one, other in ((a.left, b.left), (a.right, b.right), (a.points, b.points)):
                 assert one.dtype == other.dtype
                 np.testing.assert_array_equal(one, other)
-            values = (a.fx_over_width, a.baseline_m, a.stamp_ns)
-            assert values == (b.fx_over_width, b.baseline_m, b.stamp_ns)
+            for name in ('fx_over_width', 'fy_over_height', 'baseline_m', 'stamp_ns'):
+                assert getattr(a, name) == getattr(b, name)
         batches = [
             Dataset({'b': samples}, {}, SIZE, BASELINE_M, AugmentConfig()).batch(3, 2, 1)
             for samples in (found, plain)

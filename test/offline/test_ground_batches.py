@@ -33,7 +33,7 @@ PLAIN = AugmentConfig(flip=0, colour=0, grey=0, crop=1, blur=0, noise=0)
 def _dataset(**changes: float) -> Dataset:
     hints = np.stack([level_disparity()] * 2).astype(np.float16)
     points = np.array([[0.5, 0.9, 6.0]], np.float32)
-    sample = Sample(grey(), grey(), points, 0.7, BASELINE_M, hints=hints)
+    sample = Sample(grey(), grey(), points, 0.7, 0.7, BASELINE_M, hints=hints)
     augment = PLAIN.model_copy(update=changes)
     return Dataset({'bag': [sample]}, {}, (HEIGHT, WIDTH), BASELINE_M, augment)
 

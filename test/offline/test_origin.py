@@ -52,7 +52,7 @@ def _data(size: tuple[int, int]) -> TrainingData:
     rng = np.random.default_rng(1)
     image = rng.integers(0, 256, (*size, 3), dtype=np.uint8)
     points = np.array([[0.3, 0.4, 6.0], [0.6, 0.7, 9.0]], np.float32)
-    sample = Sample(image, None, points, fx_over_width=0.6, baseline_m=0.5)
+    sample = Sample(image, None, points, fx_over_width=0.6, fy_over_height=1.2, baseline_m=0.5)
     return TrainingData(Dataset({'yard': [sample]}, {}, size, 0.5, AugmentConfig()), {})
 
 

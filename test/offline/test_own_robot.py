@@ -134,7 +134,7 @@ def test_the_card_names_one_of_the_cameras_and_all_of_them() -> None:
         for n, focal in enumerate((0.45, 0.9))
     }
     dataset = Dataset(samples, {}, SIZE, TRAINING_BASELINE_M, NO_CHANGE)  # type: ignore[arg-type]
-    assert dataset.fx_over_width == pytest.approx(0.45)
+    assert dataset.focal_lengths == pytest.approx((0.45, 0.9))
     assert [c['fx_over_width'] for c in dataset.cameras.values()] == pytest.approx([0.45, 0.9])
 
 

@@ -26,7 +26,6 @@ from depth_prune_ros.offline.config import TrainConfig
 from depth_prune_ros.offline.cost import cost
 from depth_prune_ros.offline.export import export
 from depth_prune_ros.offline.progress import Progress
-from depth_prune_ros.offline.training_data import bag_name
 from depth_prune_ros.offline.training_data import read_data
 from depth_prune_ros.offline.training_data import TrainingData
 import numpy as np
@@ -127,15 +126,23 @@ def test_the_exported_model_runs_and_is_as_good_as_its_card(runs: Runs, tmp_path
     export(checkpoints.load(runs.small), tmp_path / 'small.onnx')
     small, dense = (DepthEngine.load(tmp_path / f'{name}.onnx') for name in ('small', 'dense'))
     frames = runs.data.validation['street_b']
-    depth = small.infer(frames[0].left, frames[0].camera.fx_over_width)
+    camera = frames[0].camera
+    focal = camera.fx_over_width, camera.fy_over_height
+    depth = small.infer(frames[0].left, *focal)
     assert depth.shape == (64, 128)
     assert np.isfinite(depth).all()
     assert depth.min() > 0
+    for card in (small.card, dense.card):
+        assert (card.fx_over_width, card.fy_over_height) == pytest.approx(focal, rel=1e-6)
     assert set(small.card.parity) == {'masked_compact', 'torch_onnx'}
     assert small.card.macs < 0.5 * dense.card.macs
     rows = [
         evaluate_frame(
-            f.depth, dense.disparity(f.left), dense.card.baseline_m, f.camera.fx_over_width, EIGEN
+            f.depth,
+            dense.disparity(f.left, *focal),
+            dense.card.baseline_m,
+            f.camera.fx_over_width,
+            EIGEN,
         )
         for f in frames
         if f.depth is not None
@@ -248,14 +255,6 @@ def test_two_bags_of_one_name(bags: tuple[Path, Path]) -> None:
         read_data([bags[0], bags[0]], [], CONFIG, lambda *_: None)
     with pytest.raises(BagError, match='different names, found street_b, street_b'):
         read_data(bags[:1], [bags[1], bags[1]], CONFIG, lambda *_: None)
-
-
-@pytest.mark.parametrize(
-    ('path', 'name'),
-    [('a/drive_0001', 'drive_0001'), ('a/x.mcap', 'x'), ('a/y.bag', 'y'), ('a/v1.2', 'v1.2')],
-)
-def test_bag_names(path: str, name: str) -> None:
-    assert bag_name(Path(path)) == name
 
 
 def test_sizes_that_do_not_fit_the_network(runs: Runs, tmp_path: Path) -> None:

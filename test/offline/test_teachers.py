@@ -87,7 +87,7 @@ def test_teachers_do_not_learn() -> None:
 def test_a_teacher_sees_what_its_student_sees(tmp_path: Path) -> None:
     """Changes of light and all; taught on unchanged images it is worse (docs/tried.md)."""
     pixels = np.random.default_rng(0).integers(40, 216, (32, 64, 3), dtype=np.uint8)
-    sample = Sample(pixels, None, np.array([[0.5, 0.5, 6.0]], np.float32), 0.7, 0.5)
+    sample = Sample(pixels, None, np.array([[0.5, 0.5, 6.0]], np.float32), 0.7, 0.7, 0.5)
     light = AugmentConfig(flip=0, crop=1, colour=1, grey=1, blur=1, noise=1)
     dataset = Dataset({'bag': [sample]}, {}, (32, 64), 0.5, light)
     config = TrainConfig(height=32, width=64, baseline_m=0.5, steps=1, batch=1, bf16=False)
@@ -145,7 +145,7 @@ def test_a_training_for_edges_has_silent_teachers(tmp_path: Path, sharpen: bool)
     generator = np.random.default_rng(0)
     views = generator.integers(99, 199, (2, 32, 64, 3), dtype=np.uint8)
     points, hints = np.array([[0.5, 0.5, 6.0]], np.float32), np.full((2, 32, 64), 9, np.float16)
-    sample = Sample(views[0], views[1], points, 0.7, 0.5, hints=hints)
+    sample = Sample(views[0], views[1], points, 0.7, 0.7, 0.5, hints=hints)
     dataset = Dataset({'bag': [sample]}, {}, (32, 64), 0.5, AugmentConfig(flip=0, crop=1))
     losses = {'hints': 0.5, 'sharpen': sharpen}
     config = TrainConfig.model_validate(
