@@ -46,7 +46,7 @@ class BareLoop:
         self._trainer = trainer
         self._network = build(config.network).train()
         self._network.to(memory_format=trainer.speed.memory_format)
-        self._weights = Weights(**config.losses.model_dump(exclude={'distillation'}))
+        self._weights = Weights.of(config.losses.model_dump())
         self._optimiser = torch.optim.AdamW(self._network.parameters(), lr=1e-6)
 
     def run(self, steps: int) -> float:

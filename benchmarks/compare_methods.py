@@ -147,7 +147,7 @@ def _torch_pruning(
 
 
 def _accumulate_gradients(network: DepthNetwork, config: TrainConfig, data: TrainingData) -> None:
-    weights = Weights(**config.losses.model_dump(exclude={'distillation'}))
+    weights = Weights.of(config.losses.model_dump())
     for number in range(TAYLOR_BATCHES):
         batch = data.dataset.batch(number, config.batch, config.seed)
         depth_loss(network(batch.image), batch, weights)['task'].backward()

@@ -184,8 +184,8 @@ def _prepare_budget(
 ) -> None:
     """Refuse a budget that cannot be met before bags are read; make the table of a latency."""
     from depth_prune_ros.offline import ranks
-    from depth_prune_ros.offline.budget_check import check_budget
-    from depth_prune_ros.offline.budget_check import takes_table
+    from depth_prune_ros.offline.budget import check_budget
+    from depth_prune_ros.offline.budget import takes_table
     from depth_prune_ros.offline.checkpoint import load_unmasked
     from depth_prune_ros.offline.config import read_config
 

@@ -38,6 +38,8 @@ class Command:
         """Start it, on one thread; lines are up to 200 columns wide."""
         self._printed = TemporaryDirectory(prefix='command-')
         self._files = [Path(self._printed.name) / name for name in ('stdout', 'stderr')]
+        for file in self._files:
+            file.touch()
         settings = {**os.environ, 'COLUMNS': '200', **(environment or {})}
         where = str(folder or Path.cwd())
         texts = list(map(str, arguments))
@@ -96,7 +98,7 @@ def _run(
     os.environ.update(environment)
     os.chdir(folder)
     for number, file in enumerate(files, start=1):
-        os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND), number)
+        os.dup2(os.open(file, os.O_WRONLY | os.O_APPEND), number)
     sys.argv = ['depth-prune', *arguments]
     try:
         runpy.run_module('depth_prune_ros.cli', run_name='__main__', alter_sys=True)

@@ -12,8 +12,8 @@ from depth_prune_ros import demo
 from depth_prune_ros.bags.frames import read_frames
 from depth_prune_ros.bags.street import Street
 from depth_prune_ros.bags.street import street_to_bag
+from depth_prune_ros.core.compressed_depth import message_to_depth
 from depth_prune_ros.core.engine import DepthEngine
-from depth_prune_ros.core.images import image_to_depth
 from depth_prune_ros.core.metrics import EIGEN
 from depth_prune_ros.core.models import shipped_model
 from depth_prune_ros.evaluation.evaluate import evaluate_model
@@ -109,12 +109,12 @@ def judged_recording(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[R
 
     def watched(message: Any) -> Any:
         nonlocal most
-        alive.add(image := image_to_depth(message).view(_Watched))
+        alive.add(image := message_to_depth(message).view(_Watched))
         most = max(most, len(alive))
         return image
 
     monkeypatch.setattr('depth_prune_ros.ros.replay.replay', play)
-    monkeypatch.setattr('depth_prune_ros.evaluation.predictions.image_to_depth', watched)
+    monkeypatch.setattr('depth_prune_ros.evaluation.predictions.message_to_depth', watched)
     done = demo.replay_and_judge(
         bag,
         tmp_path / 'out',

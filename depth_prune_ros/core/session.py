@@ -23,7 +23,7 @@ AUTO = 'auto'
 
 # With ENABLE_ALL onnxruntime lays channels out in blocks of 8 or 16: faster for round widths,
 # slower for those that pruning leaves. Which it is for a model is measured when it is loaded.
-_LEVELS = (
+LEVELS = (
     ort.GraphOptimizationLevel.ORT_ENABLE_ALL,
     ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED,
 )
@@ -92,21 +92,17 @@ class Sessions:
         raise ConfigError(msg)
 
     def _by(self, provider: str, check: Check) -> ort.InferenceSession:
-        session = self._session(self.model, _LEVELS[0], provider)
+        session = self._session(self.model, LEVELS[0], provider)
         check(session)
         if provider != PROVIDERS['cpu'] or self.repeatable:
             return session
-        other = self._session(self.model, _LEVELS[1], provider)
+        other = self._session(self.model, LEVELS[1], provider)
         return other if _seconds(other) < _seconds(session) else session
 
     def _session(
         self, model: bytes, level: ort.GraphOptimizationLevel, provider: str
     ) -> ort.InferenceSession:
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = self.threads
-        options.log_severity_level = 3
-        options.graph_optimization_level = level
-        options.add_session_config_entry(_SPIN_KEY, _SPIN_US)
+        options = session_options(self.threads, level)
         providers = list(dict.fromkeys([provider, PROVIDERS['cpu']]))
         try:
             return ort.InferenceSession(
@@ -119,6 +115,21 @@ class Sessions:
                 raise ConfigError(reason) from error
             msg = f'expected an ONNX model, found: {reason}'
             raise ModelError(msg) from error
+
+
+def session_options(threads: int, level: ort.GraphOptimizationLevel) -> ort.SessionOptions:
+    """
+    Return the options of every session of this package.
+
+    :param threads: threads of one inference; 0 leaves it to onnxruntime
+    :param level: one of LEVELS
+    """
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    options.graph_optimization_level = level
+    options.add_session_config_entry(_SPIN_KEY, _SPIN_US)
+    return options
 
 
 def _seconds(session: ort.InferenceSession) -> float:

@@ -24,6 +24,8 @@ import tempfile
 from typing import Any
 
 from depth_prune_ros.core.errors import ModelError
+from depth_prune_ros.core.session import LEVELS
+from depth_prune_ros.core.session import session_options
 import numpy as np
 from numpy.typing import NDArray
 import onnx
@@ -153,8 +155,7 @@ def harms(calibrated: Calibrated, images: Sequence[Bytes], progress: Progress) -
 
 
 def _log_disparity(model: onnx.ModelProto, images: Sequence[Bytes]) -> Float:
-    options = ort.SessionOptions()
-    options.log_severity_level = 3
+    options = session_options(0, LEVELS[0])
     session = ort.InferenceSession(
         model.SerializeToString(), sess_options=options, providers=['CPUExecutionProvider']
     )

@@ -20,6 +20,8 @@ import time
 from typing import Any
 
 from depth_prune_ros.core.errors import MaskError
+from depth_prune_ros.core.session import LEVELS
+from depth_prune_ros.core.session import session_options
 from depth_prune_ros.offline.export import write_graph
 from depth_prune_ros.offline.networks.base import DepthNetwork
 from depth_prune_ros.offline.networks.prunable import Layer
@@ -28,11 +30,6 @@ import onnx
 import onnxruntime as ort
 
 VERSION = str(ort.__version__)
-# those of which core.engine takes the faster one, in its order
-LEVELS = (
-    ort.GraphOptimizationLevel.ORT_ENABLE_ALL,
-    ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED,
-)
 # operators that belong to the convolution after them, not to the one before
 _PREPARING = ('Concat', 'Resize', 'MaxPool')
 _RUNS = 12
@@ -83,7 +80,7 @@ def export_model(network: DepthNetwork, size: tuple[int, int], path: Path, threa
 
 
 def time_model(model: Model) -> Timing:
-    """Time a model once, as a whole and by layer; take the least of several rounds."""
+    """Time a model in one round of runs, as a whole and by layer."""
     whole = tuple(_whole(model, level) for level in LEVELS)
     return Timing(whole, tuple(_by_layer(model, level) for level in LEVELS))
 
@@ -131,10 +128,7 @@ def _by_layer(model: Model, level: ort.GraphOptimizationLevel) -> dict[str, floa
 def _session(
     model: Model, level: ort.GraphOptimizationLevel, profile: Path | None = None
 ) -> ort.InferenceSession:
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = model.threads
-    options.log_severity_level = 3
-    options.graph_optimization_level = level
+    options = session_options(model.threads, level)
     if profile is not None:
         options.enable_profiling = True
         options.profile_file_prefix = str(profile / 'run')

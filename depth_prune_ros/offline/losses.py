@@ -12,7 +12,10 @@ baseline B moves by disparity * B / B_t between its views.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from dataclasses import fields
+from typing import Any
 
 from depth_prune_ros.offline import ranks
 from depth_prune_ros.offline.label_losses import edge_loss
@@ -65,6 +68,11 @@ class Weights:
     sky: float = 0.0
     sharpen: bool = False
 
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Weights:
+        """Take what it knows of a configuration's values."""
+        return cls(**{known.name: values[known.name] for known in fields(cls)})
+
 
 def depth_loss(predictions: list[Tensor], batch: Batch, weights: Weights) -> dict[str, Tensor]:
     """
@@ -73,6 +81,7 @@ def depth_loss(predictions: list[Tensor], batch: Batch, weights: Weights) -> dic
     :param predictions: [N, 2, H / 2^s, W / 2^s] left and right disparities, finest first
     :return: the terms by name, each weighted, their sum under 'task'
     """
+    # a batch that teaches nothing has gradients too, of zero
     terms: dict[str, Tensor] = {'depth': predictions[0].sum() * 0}
     taught, hints = predictions, batch.hints
     if weights.sharpen:

@@ -26,7 +26,9 @@ from __future__ import annotations
 from collections.abc import Collection
 from collections.abc import Mapping
 from dataclasses import dataclass
+from dataclasses import fields
 import math
+from typing import Any
 
 from depth_prune_ros.core.errors import MaskError
 from depth_prune_ros.offline import ranks
@@ -75,6 +77,11 @@ class Pressure:
     floor_filters: int = 4
     multiple: int = 1
 
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Pressure:
+        """Take what it knows of a configuration's values."""
+        return cls(**{known.name: values[known.name] for known in fields(cls)})
+
 
 class Masks:
     """The masks of a network and the scores behind them."""
@@ -95,7 +102,7 @@ class Masks:
         :param whole: groups that stay whole
         :raises MaskError: the budget is below what the floors leave
         """
-        self._budget = budget
+        self.budget = budget
         self._cost = budget.measure.price
         self._weigh = weigh or budget.measure
         self._pressure = pressure
@@ -181,12 +188,12 @@ class Masks:
 
     def _target(self, step: int, steps: int) -> float:
         """Return the cost due at a step: from dense to the budget, geometrically."""
-        if self._budget.free:
-            return self._budget.amount
+        if self.budget.free:
+            return self.budget.amount
         dense = self._cost({group: len(mask) for group, mask in self.masks.items()})
         start, end = self._ramp(steps)
         done = (step - start) / (end - start) if end > start else 1.0
-        return dense * math.exp(done * math.log(self._budget.amount / dense))
+        return dense * math.exp(done * math.log(self.budget.amount / dense))
 
     def _ramp(self, steps: int) -> tuple[int, int]:
         """Return the first and the last step at which filters are chosen."""
@@ -204,7 +211,7 @@ class Masks:
             width = int(is_in.sum())
             groups[group] = Group(score[order], costs[group], self._floors[group], width)
         ranked = blocks(groups, self._pressure.multiple, self._pressure.saturation)
-        if self._budget.free:
+        if self.budget.free:
             ranked = [block for block in ranked if block.worth > 0]
         widths, strength = fill(self._floors, ranked, self._cost, target)
         kept = {}
@@ -216,18 +223,18 @@ class Masks:
     def _select_checked(self, target: float) -> tuple[Kept, float]:
         """Aim lower until the network as it is fits, where the cost is a prediction."""
         kept, strength = self._select(target)
-        check = self._budget.check or (lambda _: 0.0)
+        check = self.budget.check or (lambda _: 0.0)
         for _ in range(_AIMS):
             found = check({group: int(mask.sum()) for group, mask in kept.items()})
-            if found <= self._budget.amount:
+            if found <= self.budget.amount:
                 break
-            target *= self._budget.amount / found
+            target *= self.budget.amount / found
             kept, strength = self._select(target)
         return kept, strength
 
     def _filter_costs(self) -> dict[str, float]:
         """Return c_i by group; without pressure all filters count alike."""
-        if self._budget.free:
+        if self.budget.free:
             return dict.fromkeys(self.masks, 1.0)
         return self._weigh.per_filter(self.widths)
 

@@ -25,8 +25,8 @@ from depth_prune_ros.core.errors import ModelError
 from depth_prune_ros.offline import checkpoint as checkpoints
 from depth_prune_ros.offline import ranks
 from depth_prune_ros.offline import stages
-from depth_prune_ros.offline.budget_check import check_budget
-from depth_prune_ros.offline.budget_check import takes_table
+from depth_prune_ros.offline.budget import check_budget
+from depth_prune_ros.offline.budget import takes_table
 from depth_prune_ros.offline.card_validation import validated
 from depth_prune_ros.offline.config import TrainConfig
 from depth_prune_ros.offline.export import export

@@ -28,7 +28,7 @@ class Progress:
     terms: dict[str, float]
     learning_rate: float
     share: float
-    validation: dict[str, DepthMetrics]
+    validation: dict[str, DepthMetrics] = field(default_factory=dict)
     widths: dict[str, int] = field(default_factory=dict)
     previews: dict[str, Preview] = field(default_factory=dict)
     speed: str = ''

@@ -16,8 +16,8 @@ from depth_prune_ros.core.errors import ConfigError
 from depth_prune_ros.core.errors import DepthPruneError
 from depth_prune_ros.core.metrics import protocol as find_protocol
 from depth_prune_ros.offline import checkpoint as checkpoints
-from depth_prune_ros.offline.budget_check import check_budget
-from depth_prune_ros.offline.budget_check import takes_table
+from depth_prune_ros.offline.budget import check_budget
+from depth_prune_ros.offline.budget import takes_table
 from depth_prune_ros.offline.config import check_together
 from depth_prune_ros.offline.config import Strict
 from depth_prune_ros.offline.config import TrainConfig

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +12,15 @@ from depth_prune_ros.offline import checkpoint as checkpoints
 from depth_prune_ros.offline import ranks
 from depth_prune_ros.offline.baseline import check_baseline
 from depth_prune_ros.offline.baseline import refer_to
+from depth_prune_ros.offline.budget import make_masks
+from depth_prune_ros.offline.budget import takes_table
 from depth_prune_ros.offline.checkpoint import Checkpoint
 from depth_prune_ros.offline.compact import compact
 from depth_prune_ros.offline.config import TrainConfig
 from depth_prune_ros.offline.cost import counts_latency
-from depth_prune_ros.offline.cost import measures
-from depth_prune_ros.offline.cost import parse_budget
 from depth_prune_ros.offline.coupling import check_coupling
 from depth_prune_ros.offline.latency_stage import latency_bench
 from depth_prune_ros.offline.latency_stage import record_latency
-from depth_prune_ros.offline.masks import Masks
-from depth_prune_ros.offline.masks import Pressure
 from depth_prune_ros.offline.networks.base import DepthNetwork
 from depth_prune_ros.offline.networks.catalogue import build
 from depth_prune_ros.offline.networks.catalogue import load_imagenet
@@ -69,8 +66,8 @@ def train(
     check_origin(out, origin, config)
     known = [checkpoints.load_unmasked(teacher) for teacher in teachers]
     card = _card(config, data, before, origin, known)
-    wise = Teachers([_teacher(teacher, config) for teacher in known])
-    trainer = Trainer(network, data.dataset, config, card=card, teachers=wise)
+    ensemble = Teachers([_teacher(teacher, config) for teacher in known])
+    trainer = Trainer(network, data.dataset, config, card=card, teachers=ensemble)
     trainer.resume(out)
     return trainer.run(out, data.validation, report)
 
@@ -100,29 +97,18 @@ def prune(
     network = before.build()
     _check_network(network, config, data)
     check_coupling(network, torch.rand(1, 3, network.multiple, network.multiple))
-    known = measures(network.layers, config.height * config.width)
-    form, in_ms = config.prune.form, counts_latency(budget)
-    origin = {'budget': budget, 'form': form, 'start': weights_digest(start)}
+    origin = {'budget': budget, 'form': config.prune.form, 'start': weights_digest(start)}
     check_origin(out, origin, config)
-    bench = latency_bench(config, network.name) if in_ms or form == 'latency' else None
-    known |= {} if bench is None else {'latency': bench.measure}
-    wanted = parse_budget(budget, known, network.widths)
-    pressure = Pressure(**config.prune.model_dump(exclude={'form', 'threads', 'latency_table'}))
-    masks = Masks(
-        network,
-        replace(wanted, check=bench.check) if bench is not None and in_ms else wanted,
-        replace(pressure, saturation=0.0) if form == 'paper' else pressure,
-        weigh=known['filters'] if form == 'paper' else known.get(form),
-        whole=network.unmasked_in_paper if form == 'paper' else (),
-    )
+    bench = latency_bench(config, network.name) if takes_table(config, budget) else None
+    masks = make_masks(network, config, budget, bench)
     card = _card(config, data, before, origin)
     card['provenance'] = _with_budget(card['provenance'], budget)
-    wise = Teachers([_teacher(before, config)] if config.losses.distillation > 0 else [])
-    trainer = Trainer(network, data.dataset, config, card=card, masks=masks, teachers=wise)
+    dense = Teachers([_teacher(before, config)] if config.losses.distillation > 0 else [])
+    trainer = Trainer(network, data.dataset, config, card=card, masks=masks, teachers=dense)
     trainer.resume(out)
     last = trainer.run(out, data.validation, report)
     if bench is not None and ranks.rank() == 0:
-        record_latency(out, bench, wanted.amount if in_ms else None)
+        record_latency(out, bench, masks.budget.amount if counts_latency(budget) else None)
     ranks.wait()
     return last
 

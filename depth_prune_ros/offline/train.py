@@ -76,7 +76,7 @@ class Trainer:
         self._dataset = dataset
         self._config = config
         self._card = dict(card)
-        self._weights = Weights(**config.losses.model_dump(exclude={'distillation'}))
+        self._weights = Weights.of(config.losses.model_dump())
         self._optimiser = torch.optim.AdamW(network.parameters())
         self._use(fastest(**config.ways))
         averaged = config.average > 0 and masks is None  # masked filters have nothing to average
@@ -224,7 +224,7 @@ class Trainer:
         return self._dataset.batch(number, self._config.batch, self._config.seed, part)
 
     def _advance(self, batch: TrainingBatch) -> dict[str, float]:
-        """Do one step: L_task (and L_distillation), gradients, masks, weights."""
+        """Do one step of L_total = L_task + L_distillation: gradients, masks, weights."""
         config = self._config
         rate = learning_rate(self.step, config.steps, config.learning_rate, config.final_rate)
         for group in self._optimiser.param_groups:
@@ -235,10 +235,11 @@ class Trainer:
         with torch.autocast('cpu', torch.bfloat16, enabled=self.speed.bf16):
             predictions = self.network(image)
         terms = depth_loss(predictions, batch, self._weights)
-        total = terms['task'] + self._distil(predictions, batch, terms)
-        found = {name: float(term.detach()) for name, term in terms.items()}
-        found = ranks.mean_of({**found, '': float(total.detach())})
-        value = found.pop('')
+        if len(self._teachers) and config.losses.distillation:
+            terms['distillation'] = self._distil(predictions, batch)
+        total = terms['task'] + terms.get('distillation', 0.0)
+        found = ranks.mean_of({name: float(term.detach()) for name, term in terms.items()})
+        value = found['task'] + found.get('distillation', 0.0)
         self._check(self._guard.fault(value))  # grid_sample's backward crashes where it is nan
         self._optimiser.zero_grad(set_to_none=True)
         total.backward()
@@ -265,18 +266,12 @@ class Trainer:
             msg = f'step {self.step}: {fault}; its frames: {", ".join(frames)}'
             raise _DivergenceError(msg)
 
-    def _distil(
-        self, predictions: list[Tensor], batch: TrainingBatch, terms: dict[str, Tensor]
-    ) -> Tensor:
-        weight = self._config.losses.distillation
-        if not len(self._teachers) or weight == 0:
-            return predictions[0].new_zeros(())
+    def _distil(self, predictions: list[Tensor], batch: TrainingBatch) -> Tensor:
         image = batch.plain.contiguous(memory_format=self.speed.memory_format)
         with torch.autocast('cpu', torch.bfloat16, enabled=self.speed.bf16):
             wanted = self._teachers.disparities(image, self.step)
         hints = batch.hints if self._weights.sharpen else None
-        terms['distillation'] = weight * distillation(predictions, wanted, hints)
-        return terms['distillation']
+        return self._config.losses.distillation * distillation(predictions, wanted, hints)
 
     def _validate(self, validation: Mapping[str, list[Frame]], progress: Progress) -> Progress:
         size, baseline_m = (self._config.height, self._config.width), self._config.baseline_m
@@ -296,5 +291,5 @@ class Trainer:
         rate = float(self._optimiser.param_groups[0]['lr'])
         share = self.masks.share() if self.masks is not None else 1.0
         widths = self.masks.widths if self.masks is not None else {}
-        done, line = (self.step, self._config.steps), self.speed.line
-        return Progress(*done, terms, rate, share, {}, widths, speed=line)
+        where = (self.step, self._config.steps)
+        return Progress(*where, terms, rate, share, widths=widths, speed=self.speed.line)

@@ -103,7 +103,7 @@ def exact_direction(folder: Path, masks: Mapping[str, Tensor]) -> Tensor:
     network, teacher = (start.build().double() for _ in range(2))
     network.gates = {name[5:]: x.double() for name, x in masks.items() if 'mask.' in name}
     predictions = network.train()(batch.image)
-    weights = Weights(**CONFIG.losses.model_dump(exclude={'distillation'}))
+    weights = Weights.of(CONFIG.losses.model_dump())
     total = depth_loss(predictions, batch, weights)['task']
     if masks:
         size = start.card['input_height'], start.card['input_width']

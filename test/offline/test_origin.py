@@ -10,6 +10,7 @@ import signal
 
 from depth_prune_ros.core.errors import CheckpointError
 from depth_prune_ros.core.metrics import DepthMetrics
+from depth_prune_ros.offline import budget
 from depth_prune_ros.offline import checkpoint as checkpoints
 from depth_prune_ros.offline import stages
 from depth_prune_ros.offline import train
@@ -217,7 +218,7 @@ def test_the_form_of_the_paper(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         made.append(Masks(*given, **named))  # type: ignore[arg-type]
         return made[0]
 
-    monkeypatch.setattr(stages, 'Masks', spy)
+    monkeypatch.setattr(budget, 'Masks', spy)
     config = _config('monodepth_vgg', (128, 128), form='paper')
     start = checkpoints.save(
         tmp_path / 'dense', checkpoint('monodepth_vgg', narrow('monodepth_vgg', 6), 5)

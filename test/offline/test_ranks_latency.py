@@ -10,7 +10,7 @@ import subprocess
 import sys
 
 from depth_prune_ros import cli_offline
-from depth_prune_ros.offline import budget_check
+from depth_prune_ros.offline import budget
 from depth_prune_ros.offline.latency_table import NETWORKS
 from depth_prune_ros.offline.latency_table import ROUNDS
 import pytest
@@ -87,7 +87,7 @@ def test_the_command_prepares_the_table_on_rank_0(monkeypatch: pytest.MonkeyPatc
         made.append(network)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(budget_check, 'latency_bench', measure)
+    monkeypatch.setattr(budget, 'latency_bench', measure)
     for rank, wanted in (('1', []), ('0', ['mobilenet_subpixel'])):
         monkeypatch.setenv('RANK', rank)
         with suppress(KeyboardInterrupt):
