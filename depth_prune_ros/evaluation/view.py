@@ -7,10 +7,12 @@ from collections.abc import Iterable
 from collections.abc import Sequence
 import os
 from pathlib import Path
+import socket
 import sys
 from types import TracebackType
 from typing import Any
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from depth_prune_ros.bags.frames import Frame
 from depth_prune_ros.core.camera import depth_to_points
@@ -33,6 +35,9 @@ DEPTH_RANGE = 0.0, 50.0
 EYE, TARGET = (0.0, -6.0, -10.0), (0.0, 0.0, 15.0)
 # How long a viewer on another computer may take to answer.
 REACH_S = 10.0
+# Where a viewer that is open already listens.
+_OPEN = '127.0.0.1', 9876
+_SCREENS = 'DISPLAY', 'WAYLAND_DISPLAY', 'WAYLAND_SOCKET'
 _NO_SCREEN = 'where there is no screen, name --out, --video or --viewer'
 
 
@@ -176,14 +181,17 @@ def _reach(stream: Any, viewer: str) -> None:
     """Connect, or open a viewer, and wait until it answers: before anything is predicted."""
     try:
         if viewer:
+            _knock(viewer)
             stream.connect_grpc(viewer)
+        elif _has_no_screen():
+            raise RuntimeError(f'no screen: none of {", ".join(_SCREENS)} is set')
         else:
             # rerun looks for its viewer in PATH, where the scripts of a venv may be missing
             own = Path(sys.executable).parent
             os.environ['PATH'] = f'{own}{os.pathsep}{os.environ.get("PATH", os.defpath)}'
             stream.spawn()
         stream.flush(timeout_sec=REACH_S)
-    except RuntimeError as error:
+    except (RuntimeError, OSError, ValueError) as error:
         found = ' '.join(str(error).split())
         msg = (
             f'--viewer: expected a running rerun viewer at {viewer}, found: {found}; start it '
@@ -192,6 +200,21 @@ def _reach(stream: Any, viewer: str) -> None:
             else f'expected a viewer to open, found: {found}; {_NO_SCREEN}'
         )
         raise ConfigError(msg) from error
+
+
+def _knock(viewer: str) -> None:
+    """Raise OSError where nobody listens: rerun itself would try again for long."""
+    parts = urlsplit(viewer)
+    if parts.hostname and parts.port:
+        socket.create_connection((parts.hostname, parts.port), REACH_S).close()
+
+
+def _has_no_screen() -> bool:
+    """Tell whether no viewer can open here, and none is open."""
+    if sys.platform != 'linux' or any(map(os.environ.get, _SCREENS)):
+        return False
+    with socket.socket() as probe:
+        return probe.connect_ex(_OPEN) != 0
 
 
 def _layout() -> Any:

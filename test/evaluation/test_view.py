@@ -207,7 +207,7 @@ def test_a_computer_without_a_screen_is_told_what_it_can_do(
         monkeypatch.delenv(name, raising=False)
     done = run('view', bag, '--model', write_tiny_model(tmp_path / 'tiny.onnx'))
     assert done.returncode == 1
-    assert 'error: expected a viewer ' in done.stderr
+    assert 'error: expected a viewer to open, found: no screen: none of DISPLAY, ' in done.stderr
     assert 'name --out, --video or --viewer' in done.stderr
     assert 'Traceback' not in done.stderr
 
@@ -218,7 +218,10 @@ def test_no_viewer_opens_for_what_is_no_bag(tmp_path: Path) -> None:
     assert f'error: {tmp_path / "no"}: expected a bag, found nothing there' in done.stderr
 
 
-@pytest.mark.parametrize('url', ['rerun+http://127.0.0.1:9/proxy', 'nonsense'])
+@pytest.mark.parametrize(
+    'url',
+    ['rerun+http://127.0.0.1:9/proxy', 'rerun+http://127.0.0.1:99999/proxy', 'nonsense'],
+)
 def test_a_viewer_that_is_not_there_is_an_error(tmp_path: Path, bag: Path, url: str) -> None:
     done = run('view', bag, '--model', write_tiny_model(tmp_path / 'tiny.onnx'), '--viewer', url)
     assert done.returncode == 1
