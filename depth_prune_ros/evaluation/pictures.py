@@ -177,7 +177,10 @@ def frame_strip(frame: Frame, depth: Float) -> Bytes:
 
 def _paint(level: Bytes, known: NDArray[np.bool_], colours: Bytes) -> Bytes:
     """Look colours up, grey where nothing is known."""
-    return np.where(known[..., None], colours[level], np.array(_NO_DEPTH, np.uint8))
+    table = np.ascontiguousarray(colours[:, None])
+    picture = np.asarray(cv2.applyColorMap(level, table), np.uint8)
+    picture[~known] = _NO_DEPTH
+    return picture
 
 
 def _magma() -> Bytes:
