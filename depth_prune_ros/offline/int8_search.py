@@ -99,23 +99,26 @@ class Bench:
 
 
 def fewest_float(
-    calibrated: Calibrated, harm: Mapping[str, float], bench: Bench, max_loss: float
+    calibrated: Calibrated, harm: Callable[[], Mapping[str, float]], bench: Bench, max_loss: float
 ) -> Trial:
     """
     Find the model with the fewest float layers that is within the allowed loss.
 
     Tries 0, 1, 2, 4... of the most harmful layers, then bisects below the first number that does.
 
-    :param harm: of each layer
+    :param harm: measures that of each layer; called where some have to stay float
     :param max_loss: how much AbsRel may grow on any bag, as a fraction of the float model's
     :raises ModelError: none is, as long as int8 layers do half of the multiply-accumulates
     """
-    ranked = sorted(harm, key=lambda layer: -harm[layer])
+    best, too_few = None, 0
+    tried = [bench.trial(calibrated, ())]
+    if tried[0].loss <= max_loss:
+        return tried[0]
+    harmed = harm()
+    ranked = sorted(harmed, key=lambda layer: -harmed[layer])
     counts = range(len(ranked) + 1)
     most = max(n for n in counts if calibrated.int8_share(ranked[:n]) >= LEAST_INT8)
-    best, too_few = None, -1
-    tried = []
-    for count in sorted({0, most, *(2**n for n in range(most.bit_length()))}):
+    for count in sorted({most, *(2**n for n in range(most.bit_length()))} - {0}):
         tried.append(bench.trial(calibrated, ranked[:count]))
         if tried[-1].loss <= max_loss:
             best = tried[-1]

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import asdict
 from dataclasses import replace
+from functools import partial
 import math
 from pathlib import Path
 from typing import Any
@@ -78,7 +79,7 @@ def quantize(
     every = [image for found in images.values() for image in found]
     calibrated = calibrate(source, every, lambda *at: progress('calibrating', *at))
     few = _spread(every, HARM_FRAMES)
-    harm = harms(calibrated, few, lambda *at: progress('measuring each layer', *at))
+    harm = partial(harms, calibrated, few, partial(progress, 'measuring each layer'))
     trial = fewest_float(calibrated, harm, bench, max_loss)
     about = {
         'from_sha256': engine.sha256,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import cast
 
@@ -57,9 +58,16 @@ class Known:
 )
 def test_the_fewest_layers_are_found(enough: int, tried: list[int]) -> None:
     bench = Known(enough)
-    best = fewest_float(CALIBRATED, HARM, cast('Bench', bench), 0.05)
+    measured: list[int] = []
+
+    def harm() -> Mapping[str, float]:
+        measured.append(len(bench.tried))
+        return HARM
+
+    best = fewest_float(CALIBRATED, harm, cast('Bench', bench), 0.05)
     assert list(best.kept_float) == RANKED[:enough]
     assert bench.tried == tried
+    assert measured == ([1] if enough else [])
 
 
 def test_half_of_the_work_stays_int8() -> None:
@@ -68,7 +76,7 @@ def test_half_of_the_work_stays_int8() -> None:
         r'at most 5.00% in int8, found 50.00% on hall at best \(0.2000 before, 0.3000 after, 10 '
     )
     with pytest.raises(ModelError, match=wanted):
-        fewest_float(CALIBRATED, HARM, cast('Bench', bench), 0.05)
+        fewest_float(CALIBRATED, lambda: HARM, cast('Bench', bench), 0.05)
     assert bench.tried == [0, 1, 2, 4, 8, 10]
 
 
