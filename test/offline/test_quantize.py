@@ -21,6 +21,7 @@ from depth_prune_ros.offline import int8
 from depth_prune_ros.offline import int8_search
 from depth_prune_ros.offline.card_file import save
 from depth_prune_ros.offline.export import export
+from depth_prune_ros.offline.int8_search import Progress
 from depth_prune_ros.offline.quantize import quantize
 import numpy as np
 from numpy.typing import NDArray
@@ -64,10 +65,14 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     }
 
 
-def _quantize(source: Path, out: Path, bags: Bags, max_loss: float = 0.005) -> ModelCard:
-    return quantize(
-        source, out, bags=bags[:1], val=bags[1:], max_loss=max_loss, progress=lambda *_: None
-    )
+def _quantize(
+    source: Path,
+    out: Path,
+    bags: Bags,
+    max_loss: float = 0.005,
+    tell: Progress = lambda *_: None,
+) -> ModelCard:
+    return quantize(source, out, bags=bags[:1], val=bags[1:], max_loss=max_loss, progress=tell)
 
 
 def _images(bag: Path) -> list[NDArray[np.uint8]]:
@@ -224,14 +229,7 @@ def test_no_room_for_the_files_in_between_is_said(
 
 def test_the_steps_are_reported(models: dict[str, Path], bags: Bags, tmp_path: Path) -> None:
     seen: list[tuple[str, int, int]] = []
-    quantize(
-        models['wild'],
-        tmp_path / 'a.onnx',
-        bags=bags[:1],
-        val=bags[1:],
-        max_loss=0.005,
-        progress=lambda *at: seen.append(at),
-    )
+    _quantize(models['wild'], tmp_path / 'a.onnx', bags, tell=lambda *at: seen.append(at))
     assert seen == [
         *(('reading street_b', n, 0) for n in (1, 2, 3)),
         ('judging the float model', 3, 3),
