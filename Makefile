@@ -6,7 +6,7 @@
 # make compare           every pruning method in one protocol: hours; goes on where it stopped
 # make recipe            one training for each change of the recipe; goes on where it stopped
 # make results           write docs/results.md of what bench, robustness, edges, compare, recipe left
-# make models            remake the shipped models from KITTI's frames in KITTI into MODELS: an hour or two
+# make models            remake the shipped models from KITTI's frames in KITTI into MODELS: 100 to 200 minutes
 # make gallery           the shipped network's depth on KITTI's validation drives, as pictures
 # make robustness        the shipped network's depth on changed images (KITTI's validation drives)
 # make edges             edges, poles and people against matched views (KITTI's drives in stereo)

@@ -19,7 +19,6 @@ from depth_prune_ros.cli_evaluate import add_evaluation_commands
 from depth_prune_ros.cli_evaluate import GroundTruth
 from depth_prune_ros.cli_evaluate import print_results
 from depth_prune_ros.cli_evaluate import ProtocolName
-from depth_prune_ros.cli_evaluate import Switches
 from depth_prune_ros.cli_model import add_model_commands
 from depth_prune_ros.cli_offline import add_offline_commands
 from depth_prune_ros.cli_run import add_run_command
@@ -83,7 +82,9 @@ def replay(
     ] = False,
     ground_truth: GroundTruth = '',
     protocol: ProtocolName = 'eigen',
-    switch: Switches = [],  # noqa: B006
+    switch: Annotated[
+        list[str], typer.Option(help='median or keep-occluded; repeat for more.')
+    ] = [],  # noqa: B006
 ) -> None:
     """
     Play a bag to the node, record its depth, judge it.

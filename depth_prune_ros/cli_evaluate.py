@@ -45,7 +45,11 @@ GroundTruth = Annotated[
     ),
 ]
 ProtocolName = Annotated[
-    str, typer.Option(help='eigen, eigen_50, eigen-benchmark, kitti2015 or plain.')
+    str,
+    typer.Option(
+        help="eigen (KITTI's: without the upper 41 %), plain (all of the image), eigen_50, "
+        'eigen-benchmark or kitti2015.'
+    ),
 ]
 Switches = Annotated[
     list[str], typer.Option(help='median, baseline, flip or keep-occluded; repeat for more.')

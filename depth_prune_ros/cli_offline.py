@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from depth_prune_ros.offline.progress import Progress
     from depth_prune_ros.offline.training_data import TrainingData
 
-Config = Annotated[Path | None, typer.Option(help='YAML file, see config/; defaults without.')]
+Config = Annotated[Path | None, typer.Option(help='YAML file (docs/configuration.md).')]
 Bags = Annotated[list[Path], typer.Option(help='Bag to learn from; repeat for more.')]
 Val = Annotated[list[Path], typer.Option(help='Bag to be judged on; repeat for more.')]
 Teacher = Annotated[list[Path], typer.Option(help='Checkpoint to distil from; repeat for more.')]

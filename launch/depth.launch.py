@@ -3,7 +3,7 @@ Start the depth node, and rviz or depth_image_proc beside it.
 
 ::
 
-    ros2 launch depth_prune_ros depth.launch.py image:=/camera/image_raw \
+    ros2 launch depth_prune_ros depth.launch.py image:=/camera/image_rect \
         camera_info:=/camera/camera_info rviz:=true
 """
 
@@ -67,7 +67,8 @@ PARAMETERS = tuple(
 
 def generate_launch_description() -> LaunchDescription:
     """Declare the arguments and the nodes."""
-    named = {name: ('', f'parameter {name}; empty: as in params_file') for name in PARAMETERS}
+    explained = 'explained in config/depth.param.yaml; empty: as in params_file'
+    named = {name: ('', f'parameter {name}, {explained}') for name in PARAMETERS}
     declared = [
         DeclareLaunchArgument(name, default_value=value, description=text)
         for name, (value, text) in {**ARGUMENTS, **named}.items()

@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / 'docs' / 'own_robot.md'
 BLOCK = re.compile(r'^```sh\n(.*?)^```', re.MULTILINE | re.DOTALL)
 TINY = {'steps': 2, 'batch': 2, 'checkpoint_every': 2, 'bf16': False, 'channels_last': True}
-CHOSEN = {'runs/rgbd': ['bags/yard', 'bags/hall'], 'runs/stereo': ['bags/drive']}
+CHOSEN = {'runs/rgbd': ['bags/yard'], 'runs/stereo': ['bags/drive']}
 
 
 def _commands() -> list[str]:

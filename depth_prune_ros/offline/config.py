@@ -53,11 +53,11 @@ Share = Annotated[float, BeforeValidator(_no_switch), Field(gt=0, le=1)]
 class LossConfig(Strict):
     """Weights of the loss terms, and what they teach (offline.losses)."""
 
-    photometric: float = Field(1.0, ge=0)
-    smoothness: float = Field(0.1, ge=0)
-    consistency: float = Field(1.0, ge=0)
-    depth: float = Field(1.0, ge=0)
-    hints: float = Field(0.0, ge=0, description='disparity found by matching the two views')
+    photometric: float = Field(1.0, ge=0, description='stereo: each view drawn from the other')
+    smoothness: float = Field(0.1, ge=0, description='stereo: disparity changes where images do')
+    consistency: float = Field(1.0, ge=0, description='stereo: the two disparities agree')
+    depth: float = Field(1.0, ge=0, description='log depth that a lidar or depth camera measured')
+    hints: float = Field(0.0, ge=0, description='stereo: disparity found by matching the views')
     edges: float = Field(0.0, ge=0, description='of the hints: where they change, and how much')
     jumps: float = Field(0.0, ge=0, description='of the hints: where they jump, by themselves')
     sky: float = Field(0.0, ge=0, description='far where bright and plain at the top: outdoors')
@@ -111,18 +111,18 @@ class PruneConfig(Strict):
 class TrainConfig(Strict):
     """Everything a training needs besides its bags."""
 
-    network: str = 'mobilenet_subpixel'
+    network: str = Field('mobilenet_subpixel', description='one of those in README.md')
     imagenet: bool = Field(True, description='start the encoder from ImageNet weights')
-    imagenet_weights: str = ''
-    height: int = Field(192, ge=32)
-    width: int = Field(640, ge=32)
-    baseline_m: float = Field(0.54, gt=0, description='baseline the disparity refers to')
-    steps: int = Field(1000, ge=1, lt=_COUNTABLE)
-    batch: int = Field(8, ge=1, lt=_COUNTABLE)
+    imagenet_weights: str = Field('', description='their file; empty: the installed package')
+    height: int = Field(192, ge=32, description="of the network's image; images are stretched")
+    width: int = Field(640, ge=32, description='both in multiples of 32 (most networks)')
+    baseline_m: float = Field(0.54, gt=0, description='baseline the disparity refers to, metres')
+    steps: int = Field(1000, ge=1, lt=_COUNTABLE, description='batches to learn from')
+    batch: int = Field(8, ge=1, lt=_COUNTABLE, description='frames a step')
     hold_encoder: bool = Field(False, description='train the decoder alone')
-    learning_rate: float = Field(3e-4, gt=0)
+    learning_rate: float = Field(3e-4, gt=0, description='of AdamW, at its highest')
     final_rate: float = Field(0.0, ge=0, le=1, description='of learning_rate, at the last step')
-    weight_decay: float = Field(1e-2, ge=0)
+    weight_decay: float = Field(1e-2, ge=0, description='of AdamW')
     average: float = Field(
         0.0,
         ge=0,
@@ -130,13 +130,13 @@ class TrainConfig(Strict):
         description='decay of a moving average of the weights, which is then what is judged and '
         'kept; 0: none; none while masks are learned',
     )
-    gradient_norm: float = Field(1.0, gt=0)
+    gradient_norm: float = Field(1.0, gt=0, description='gradients are clipped to it')
     explosion: float = Field(20.0, gt=1, description='loss over its mean that stops the training')
     bf16: bool | Literal['auto'] = Field('auto', description='auto: where it is faster')
     channels_last: bool | Literal['auto'] = Field('auto', description='auto: where it is faster')
-    seed: int = Field(0, ge=0, lt=_COUNTABLE)
-    checkpoint_every: int = Field(100, ge=1, lt=_COUNTABLE)
-    validate_every: int = Field(200, ge=1, lt=_COUNTABLE)
+    seed: int = Field(0, ge=0, lt=_COUNTABLE, description='of batches, changes and new weights')
+    checkpoint_every: int = Field(100, ge=1, lt=_COUNTABLE, description='steps')
+    validate_every: int = Field(200, ge=1, lt=_COUNTABLE, description='steps')
     shares: dict[str, Share] = Field(
         default_factory=dict, description='bag name (street*) -> share of the samples'
     )

@@ -62,16 +62,16 @@ class RunConfig(Strict):
     """
 
     name: str = Field(pattern=r'^[\w.-]+$', description="the model's; its file is NAME.onnx")
-    bags: Bags
-    val: Bags
-    out: Path
-    budget: str = 'macs=0.2'
+    bags: Bags = Field(description='to learn from')
+    val: Bags = Field(description='to be judged on; they need measured depth')
+    out: Path = Field(description='folder for all stages')
+    budget: str = Field('macs=0.2', description='what may stay: params, macs, latency, none')
     start: str = Field('shipped', description='checkpoint to fine-tune; none: a new network')
-    protocol: str = 'eigen'
-    common: TrainConfig = TrainConfig()
-    train: TrainConfig = TrainConfig()
-    prune: TrainConfig = TrainConfig()
-    finetune: TrainConfig = TrainConfig()
+    protocol: str = Field('eigen', description="of the report; plain for a robot's own bags")
+    common: TrainConfig = Field(TrainConfig(), description='settings of all three trainings')
+    train: TrainConfig = Field(TrainConfig(), description='settings of the dense training')
+    prune: TrainConfig = Field(TrainConfig(), description='settings of the masks')
+    finetune: TrainConfig = Field(TrainConfig(), description='settings of the compact training')
     quantize: QuantizeConfig | None = Field(None, description='left out: no int8 model')
 
     @field_validator('bags', 'val')

@@ -104,7 +104,7 @@ class DepthParameters:
     )
     max_age: float = _parameter(
         0.0,
-        'Older images, in seconds by the clock of the node, are dropped; 0: none.',
+        'Older images, in seconds by the clock of the node, are dropped; 0: no limit.',
         (0.0, 3600.0),
     )
     autostart: bool = _parameter(True, 'Configure and activate at start.', when=When.NEVER)
