@@ -12,6 +12,7 @@ from depth_prune_ros.bags.streams import Cloud
 from depth_prune_ros.bags.streams import Disparity
 from depth_prune_ros.bags.streams import Stream
 from depth_prune_ros.bags.topics import depth_is_named
+from depth_prune_ros.bags.topics import is_kitti
 from depth_prune_ros.bags.topics import topic_options
 from depth_prune_ros.bags.topics import Topics
 from depth_prune_ros.core.images import RGB_ENCODINGS
@@ -111,6 +112,8 @@ def _uses(info: BagInfo) -> Iterator[str]:
     found, named = _truth(info), _truth_to_name(info)
     judged_by = ['--ground-truth', named.topic] if named and not found else []
     left = _left(info)
+    # the default leaves out what is sky in KITTI's images
+    judged_by += ['--protocol', 'plain'] if left and not is_kitti(left.topic) else []
     if judged_by and left and isinstance(named, Camera) and named.frame_id != left.frame_id:
         hints.append(
             f'{named.topic} is in the frame {named.frame_id!r}, the camera in {left.frame_id!r}: '

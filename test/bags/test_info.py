@@ -60,9 +60,14 @@ def test_a_stereo_camera_with_lidar_can_do_everything(tmp_path: Path) -> None:
     )
     assert found['baseline'] == 'baseline: 0.5000 m'
     assert found['checked'] == 'checked: 5 frames, 5 with right image, 5 with ground truth'
-    assert found['evaluate'] == f'evaluate: depth-prune evaluate {path}'
+    assert found['evaluate'] == f'evaluate: depth-prune evaluate {path} --protocol plain'
     assert found['train'] == f'train: depth-prune train --bags {path} --out runs/bag'
-    assert found['replay'] == f'replay: depth-prune replay {path}'
+    assert found['replay'] == f'replay: depth-prune replay {path} --protocol plain'
+
+
+def test_kittis_bags_are_judged_by_its_protocol(tmp_path: Path) -> None:
+    path = robot('/kitti/camera_color_left').write(tmp_path / 'bag')
+    assert lines_of(path)['evaluate'] == f'evaluate: depth-prune evaluate {path}'
 
 
 def test_among_several_cameras_one_has_to_be_named(tmp_path: Path) -> None:
@@ -71,10 +76,13 @@ def test_among_several_cameras_one_has_to_be_named(tmp_path: Path) -> None:
     assert 'nothing chosen: expected one camera, found /back/image_raw, ' in found['nothing']
     options = '--left /back/image_raw --left-info /back/camera_info'
     assert found['evaluate'].startswith('evaluate: missing ground truth')
-    assert found['replay'] == f'replay: depth-prune {options} replay {path}'
+    assert found['replay'] == f'replay: depth-prune {options} replay {path} --protocol plain'
     name_topics(left='/back/image_raw')
     found = lines_of(path)
-    assert found['evaluate'] == f'evaluate: depth-prune --left /back/image_raw evaluate {path}'
+    options = '--left /back/image_raw'
+    assert found['evaluate'] == (
+        f'evaluate: depth-prune {options} evaluate {path} --protocol plain'
+    )
     (frame, *_) = read_frames(path)
     assert frame.depth_source == 'lidar'
 
@@ -151,7 +159,7 @@ def test_depth_that_is_registered_is_ground_truth(tmp_path: Path) -> None:
     path = with_depth('/cam/depth/image', 'cam').write(tmp_path / 'bag')
     found = lines_of(path)
     assert '8x6 32FC1' in found['depth']
-    assert found['evaluate'] == f'evaluate: depth-prune evaluate {path}'
+    assert found['evaluate'] == f'evaluate: depth-prune evaluate {path} --protocol plain'
     assert found['train'].startswith('train: depth-prune train')
 
 
@@ -159,12 +167,12 @@ def test_depth_in_another_frame_is_named_and_counts_then(tmp_path: Path) -> None
     path = with_depth('/cam/depth/image', 'depth').write(tmp_path / 'bag')
     found = lines_of(path)
     option = '--ground-truth /cam/depth/image'
-    assert found['evaluate'] == f'evaluate: depth-prune evaluate {path} {option}'
-    assert found['replay'] == f'replay: depth-prune replay {path} {option}'
+    assert found['evaluate'] == f'evaluate: depth-prune evaluate {path} {option} --protocol plain'
+    assert found['replay'] == f'replay: depth-prune replay {path} {option} --protocol plain'
     assert "is in the frame 'depth', the camera in 'cam'" in found['hint']
     assert found['train'].startswith('train: missing')
     name_topics(depth='/cam/depth/image')
-    command = f'depth-prune --depth /cam/depth/image evaluate {path}'
+    command = f'depth-prune --depth /cam/depth/image evaluate {path} --protocol plain'
     assert lines_of(path)['evaluate'] == f'evaluate: {command}'
 
 
@@ -186,7 +194,7 @@ def test_disparity_is_listed_with_the_option_to_write(tmp_path: Path) -> None:
     )
     assert 'other topics' not in ' '.join(found.values())
     words = shlex.split(found['evaluate'])
-    assert words[2:] == ['evaluate', str(path), '--ground-truth', '/stereo/disparity']
+    assert words[2:6] == ['evaluate', str(path), '--ground-truth', '/stereo/disparity']
     assert shlex.split(found['replay'])[2:4] == ['replay', str(path)]
 
 

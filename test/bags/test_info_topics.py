@@ -54,7 +54,7 @@ def test_the_depth_of_a_camera_called_depth_counts(tmp_path: Path, left: str) ->
         ['depth', f'{DEPTH}:'],
     ]
     option = f'--left {left} ' if left else ''
-    assert f'evaluate: depth-prune {option}evaluate {path}' in lines
+    assert f'evaluate: depth-prune {option}evaluate {path} --protocol plain' in lines
 
 
 @pytest.mark.parametrize(
@@ -79,14 +79,16 @@ def test_no_command_repeats_a_topic_of_another_type(
     lines = lines_of(path)
     (said,) = (line for line in lines if line.startswith('left out: '))
     assert said.startswith(f'left out: {topic}: expected {wanted} for --')
-    assert f'evaluate: depth-prune evaluate {path}' in lines
+    assert f'evaluate: depth-prune evaluate {path} --protocol plain' in lines
 
 
 def test_depth_that_is_not_there_does_not_count_in_another_frame(tmp_path: Path) -> None:
     path = depth_camera(tmp_path / 'bag', frame='depth')
     name_topics(depth='/gone')
     lines = lines_of(path)
-    assert f'evaluate: depth-prune evaluate {path} --ground-truth {DEPTH}' in lines
+    assert (
+        f'evaluate: depth-prune evaluate {path} --ground-truth {DEPTH} --protocol plain' in lines
+    )
     (said,) = (line for line in lines if line.startswith('left out: '))
     assert said.startswith('left out: expected topic /gone, found /depth_cam')
 

@@ -100,10 +100,12 @@ def test_bag_info_offers_it(tmp_path: Path) -> None:
     (depth,) = (line for line in lines if line.startswith('depth'))
     assert f'{PACKED}: 1, frame ' in depth
     assert f'8x6 compressed, {PNG}; ' in depth
-    assert f'evaluate: depth-prune evaluate {path}' in lines
+    assert f'evaluate: depth-prune evaluate {path} --protocol plain' in lines
     elsewhere = rgbd(packed(MM), frame='depth_frame').write(tmp_path / 'elsewhere')
-    command = f'evaluate: depth-prune evaluate {elsewhere} --ground-truth {PACKED}'
-    assert command in list(info_lines(read_info(elsewhere)))
+    options = f'--ground-truth {PACKED} --protocol plain'
+    assert f'evaluate: depth-prune evaluate {elsewhere} {options}' in list(
+        info_lines(read_info(elsewhere))
+    )
     jpeg = rgbd(b'\xff\xd8 \xff\xd9', '16UC1; jpeg compressed ').write(tmp_path / 'jpeg')
     (depth,) = (line for line in info_lines(read_info(jpeg)) if line.startswith('depth'))
     assert depth.endswith('16UC1; jpeg compressed : its first image does not decode as depth')
