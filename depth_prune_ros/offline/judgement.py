@@ -10,6 +10,7 @@ import json
 from pathlib import Path
 
 from depth_prune_ros.core.metrics import protocol as find_protocol
+from depth_prune_ros.core.metrics import with_switches
 from depth_prune_ros.evaluation.gallery import Gallery
 from depth_prune_ros.evaluation.notes import notes
 from depth_prune_ros.evaluation.report import write_report
@@ -41,11 +42,12 @@ def judge_models(
     progress: Callable[[int, int], None],
 ) -> Judgement:
     """
-    Judge models on bags, and write the page and the tables.
+    Judge models on bags as `depth-prune evaluate` does, and write the page and the tables.
 
     :param progress: called with the frames judged, and all of them
     """
-    job = Job(tuple(bags), find_protocol(protocol), load_engines(models))
+    rules = with_switches(find_protocol(protocol), ())
+    job = Job(tuple(bags), rules, load_engines(models))
     gallery = Gallery()
     results = evaluate_bags(job, on_frame=gallery, progress=progress)
     title = f'{models[0].stem} on {", ".join(bag.resolve().name for bag in bags)}'

@@ -127,12 +127,18 @@ def test_the_whole_run(folder: Path) -> None:
 def test_what_the_command_says(folder: Path) -> None:
     lines = (folder / 'printed').read_text().splitlines()
     assert [line for line in lines if line.endswith(': made')] == [f'{s}: made' for s in STAGES]
+    out = folder / 'out' / 'evaluate'
     model = folder / 'out' / 'quantize' / 'tiny_int8.onnx'
     assert lines[-2] == f'model:  {model}'
     assert lines[-1].startswith(f'node:   depth-prune node --ros-args -p model:={model} -r ')
-    abs_rel = read_judgement(folder / 'out' / 'evaluate').tables[0].rows[0]
+    abs_rel = read_judgement(out).tables[0].rows[0]
     assert abs_rel[0] == 'AbsRel'
     assert any(abs_rel[1].split()[0] in line for line in lines if 'AbsRel' in line)
+    # as evaluate does, lidar points that the camera cannot see would be left out
+    (occluded,) = (
+        row for row in read_judgement(out).tables[0].rows if row[0] == 'occluded points'
+    )
+    assert occluded[1:4] == ('0', '0', '0')
 
 
 def test_nothing_is_made_twice(folder: Path) -> None:
