@@ -178,14 +178,16 @@ def _with_rate(progress: Progress) -> Callable[[int, int], None]:
 
 def print_results(results: Sequence[Result]) -> None:
     """Print the summary, the error by distance, and what has to be known of them."""
+    from depth_prune_ros.evaluation.breakdown import analyse
     from depth_prune_ros.evaluation.notes import notes
     from depth_prune_ros.evaluation.tables import parts
     from depth_prune_ros.evaluation.tables import summary
 
-    found = summary(results)
+    analysis = analyse(results)
+    found = summary(analysis)
     table(found.head, found.rows)
-    if any(result.frames for result in results):
-        by_distance = parts(results, 'distance')
+    if analysis.judged:
+        by_distance = parts(analysis, 'distance')
         table(by_distance.head, by_distance.rows)
     for note in notes(results):
         say(f'note: {note}')

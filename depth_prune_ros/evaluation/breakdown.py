@@ -97,10 +97,38 @@ def break_down(result: Result) -> Breakdown:
     )
 
 
+@dataclass(frozen=True)
+class Analysis:
+    """
+    Results of the same frames, and what they say beyond their means.
+
+    :param beyond: one a result; None where no frame was judged
+    :param against_first: what each but the first has against it, by metric
+    """
+
+    results: tuple[Result, ...]
+    beyond: tuple[Breakdown | None, ...]
+    against_first: tuple[dict[str, Comparison], ...]
+
+    @property
+    def judged(self) -> list[tuple[Result, Breakdown]]:
+        """Return the results that have judged frames."""
+        pairs = zip(self.results, self.beyond, strict=True)
+        return [(result, found) for result, found in pairs if found is not None]
+
+
+def analyse(results: Sequence[Result]) -> Analysis:
+    """Look into results; the first one is what the others are compared with."""
+    return Analysis(
+        tuple(results),
+        tuple(break_down(result) if result.frames else None for result in results),
+        tuple(compare_results(results[0], other) for other in results[1:]),
+    )
+
+
 def compare_results(a: Result, b: Result) -> dict[str, Comparison]:
     """Return B against A by metric, over the frames both were judged on; empty without any."""
-    ours = {(f.bag, f.index): f for f in a.per_frame}
-    pairs = [(ours[f.bag, f.index], f) for f in b.per_frame if (f.bag, f.index) in ours]
+    pairs = judged_for_both(a, b)
     rows = [(figures(x.metrics, x.d1_all), figures(y.metrics, y.d1_all)) for x, y in pairs]
     both = {key: None for x, y in rows for key in x if key in y}
     return {
@@ -111,6 +139,12 @@ def compare_results(a: Result, b: Result) -> dict[str, Comparison]:
         )
         for key in both
     }
+
+
+def judged_for_both(a: Result, b: Result) -> list[tuple[FrameResult, FrameResult]]:
+    """Pair the frames that were judged for both results."""
+    ours = {(f.bag, f.index): f for f in a.per_frame}
+    return [(ours[f.bag, f.index], f) for f in b.per_frame if (f.bag, f.index) in ours]
 
 
 def distance_names() -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from depth_prune_ros.evaluation.breakdown import compare_results
+from depth_prune_ros.evaluation.breakdown import judged_for_both
 from depth_prune_ros.evaluation.results import Result
 
 # What Tally counts -> what it means.
@@ -39,7 +39,7 @@ def notes(results: Sequence[Result]) -> tuple[str, ...]:
                 f'{result.frames_in} frames; these are not judged.'
             )
     for other in results[1:]:
-        if other.frames and first.frames and not compare_results(first, other):
+        if other.frames and first.frames and not judged_for_both(first, other):
             found.append(
                 f'{first.name} and {other.name}: no frame was judged for both, so that there is '
                 'nothing to compare; judge them on the same bags.'

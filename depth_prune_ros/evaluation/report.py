@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-from depth_prune_ros.evaluation.breakdown import break_down
+from depth_prune_ros.evaluation.breakdown import analyse
+from depth_prune_ros.evaluation.breakdown import Analysis
 from depth_prune_ros.evaluation.breakdown import Breakdown
 from depth_prune_ros.evaluation.breakdown import breakdown_to_json
-from depth_prune_ros.evaluation.breakdown import compare_results
 from depth_prune_ros.evaluation.gallery import Shot
 from depth_prune_ros.evaluation.notes import notes
 from depth_prune_ros.evaluation.pictures import WORST_ERROR
@@ -58,38 +58,31 @@ def write_report(
     :return: the page
     :raises ConfigError: the folder cannot be made or written
     """
-    page = _render(results, shots, title)
-    found = {**results_to_json(results), **(extra or {})}
+    analysis = analyse(results)
+    page = _render(analysis, shots, title)
+    found = {**results_to_json(analysis), **(extra or {})}
     write_file(folder / 'metrics.json', _lines(found).encode())
     write_file(folder / 'frames.csv', frames_csv(results).encode())
-    write_file(folder / 'summary.csv', summary_csv(results).encode())
+    write_file(folder / 'summary.csv', summary_csv(analysis).encode())
     if shots:
         write_png(folder / 'strip.png', shots[len(shots) // 2].picture)
     write_file(folder / 'report.html', page.encode())
     return folder / 'report.html'
 
 
-def results_to_json(results: Sequence[Result]) -> dict[str, Any]:
+def results_to_json(analysis: Analysis) -> dict[str, Any]:
     """Return metrics.json: the first result, what is beyond its means, and the others."""
-    first = results[0]
-    found = _to_json(first)
-    if len(results) > 1:
-        found['compared'] = [
-            {
-                **_to_json(other),
-                'against_first': {
-                    key: asdict(value) for key, value in compare_results(first, other).items()
-                },
-            }
-            for other in results[1:]
+    first, *others = [
+        {**result.to_json(), **(breakdown_to_json(beyond) if beyond else {})}
+        for result, beyond in zip(analysis.results, analysis.beyond, strict=True)
+    ]
+    if others:
+        first['compared'] = [
+            {**other, 'against_first': {key: asdict(value) for key, value in compared.items()}}
+            for other, compared in zip(others, analysis.against_first, strict=True)
         ]
-    found['notes'] = list(notes(results))
-    return found
-
-
-def _to_json(result: Result) -> dict[str, Any]:
-    beyond = breakdown_to_json(break_down(result)) if result.frames else {}
-    return {**result.to_json(), **beyond}
+    first['notes'] = list(notes(analysis.results))
+    return first
 
 
 def _lines(found: Mapping[str, Any]) -> str:
@@ -104,34 +97,35 @@ def _lines(found: Mapping[str, Any]) -> str:
     return '{\n' + ',\n'.join(rows) + '\n}\n'
 
 
-def _render(results: Sequence[Result], shots: Sequence[Shot], title: str) -> str:
+def _render(analysis: Analysis, shots: Sequence[Shot], title: str) -> str:
     source = files('depth_prune_ros.evaluation').joinpath('report.html.j2').read_text('utf-8')
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    judged = [(r.name, break_down(r)) for r in results if r.frames]
+    results = analysis.results
+    judged = [(result.name, found) for result, found in analysis.judged]
     pictures = _pictures(shots)
     return environment.from_string(source).render(
         title=title,
         results=results,
         names=[r.name or 'recorded depth' for r in results],
-        figures=list(_figures(results)),
-        summary=summary(results),
+        figures=list(_figures(analysis)),
+        summary=summary(analysis),
         notes=notes(results),
-        charts=_charts([r for r in results if r.frames], judged),
+        charts=_charts([result for result, _ in analysis.judged], judged),
         curves=[name or 'recorded depth' for name, _ in judged],
         regions=list(_regions(judged)),
-        distance=parts(results, 'distance') if judged and judged[0][1].distance else None,
+        distance=parts(analysis, 'distance') if judged and judged[0][1].distance else None,
         shots=pictures,
         left_out=len(shots) - len(pictures),
     )
 
 
-def _figures(results: Sequence[Result]) -> Iterator[tuple[str, str, str]]:
+def _figures(analysis: Analysis) -> Iterator[tuple[str, str, str]]:
     """Yield the few figures of the first result on top: value, name, interval."""
-    if not results[0].frames:
+    if analysis.beyond[0] is None:
         return
-    found = break_down(results[0]).intervals
+    found = analysis.beyond[0].intervals
     for key, name, form in (('abs_rel', 'AbsRel', '.4f'), ('rmse', 'RMSE, m', '.3f')):
         one = found[key]
         yield f'{one.value:{form}}', name, f'{one.low:{form}} to {one.high:{form}}'
@@ -140,12 +134,13 @@ def _figures(results: Sequence[Result]) -> Iterator[tuple[str, str, str]]:
         'within a factor of 1.25 (a1)',
         (f'{found["a1"].low:.1%} to {found["a1"].high:.1%}'),
     )
-    for other in results[1:2]:
-        compared = compare_results(results[0], other).get('abs_rel')
+    first, *others = analysis.results
+    for other, versus in zip(others[:1], analysis.against_first, strict=False):
+        compared = versus.get('abs_rel')
         if compared:
             yield (
                 compared.verdict,
-                f'{other.name} against {results[0].name}, AbsRel',
+                f'{other.name} against {first.name}, AbsRel',
                 (f'{compared.difference.value:+.4f}, p {compared.p_value:.2g}'),
             )
 

@@ -7,9 +7,8 @@ import csv
 from dataclasses import dataclass
 import io
 
-from depth_prune_ros.evaluation.breakdown import break_down
+from depth_prune_ros.evaluation.breakdown import Analysis
 from depth_prune_ros.evaluation.breakdown import Breakdown
-from depth_prune_ros.evaluation.breakdown import compare_results
 from depth_prune_ros.evaluation.breakdown import PartError
 from depth_prune_ros.evaluation.results import figures
 from depth_prune_ros.evaluation.results import Result
@@ -44,10 +43,9 @@ _METRICS = {
 }
 
 
-def summary(results: Sequence[Result]) -> Grid:
+def summary(analysis: Analysis) -> Grid:
     """Return the summary: a column a result with intervals, then the differences to the first."""
-    found = [break_down(result) if result.frames else None for result in results]
-    compared = [compare_results(results[0], other) for other in results[1:]]
+    results, found, compared = analysis.results, analysis.beyond, analysis.against_first
     rows = []
     for key, metric in _METRICS.items():
         cells = [_value(one.intervals.get(key) if one else None, metric.form) for one in found]
@@ -63,14 +61,14 @@ def summary(results: Sequence[Result]) -> Grid:
     return Grid(('metric', *names, *versus, ''), tuple(row for row in rows if any(row[1:-1])))
 
 
-def parts(results: Sequence[Result], kind: str) -> Grid:
+def parts(analysis: Analysis, kind: str) -> Grid:
     """
     Return AbsRel by part, a column a result.
 
     :param kind: 'distance' or 'regions'
     """
-    found = [getattr(break_down(result), kind) for result in results if result.frames]
-    names = [result.name or 'value' for result in results if result.frames]
+    found = [getattr(one, kind) for _, one in analysis.judged]
+    names = [result.name or 'value' for result, _ in analysis.judged]
     rows = [
         (column[0].name, f'{column[0].pixels}', *(_part(part) for part in column))
         for column in zip(*found, strict=True)
@@ -78,13 +76,10 @@ def parts(results: Sequence[Result], kind: str) -> Grid:
     return Grid((kind, 'pixels', *names), tuple(rows))
 
 
-def summary_csv(results: Sequence[Result]) -> str:
+def summary_csv(analysis: Analysis) -> str:
     """Return every figure of every result in long form: model, figure, part, value, low, high."""
     rows: list[Sequence[object]] = [('model', 'figure', 'part', 'value', 'low', 'high')]
-    for result in results:
-        if not result.frames:
-            continue
-        found = break_down(result)
+    for result, found in analysis.judged:
         rows += [_csv(result, key, '', value) for key, value in found.intervals.items()]
         for kind, group in (('distance', found.distance), ('region', found.regions)):
             rows += [_csv(result, f'abs_rel by {kind}', p.name, p.abs_rel) for p in group]
@@ -93,9 +88,10 @@ def summary_csv(results: Sequence[Result]) -> str:
             _csv(result, 'scale', '', found.scale),
         ]
         rows.append((result.name, 'scale_drift', '', found.scale_drift, '', ''))
-    for other in results[1:]:
-        name = f'{other.name} - {results[0].name}'
-        for key, value in compare_results(results[0], other).items():
+    first, *others = analysis.results
+    for other, compared in zip(others, analysis.against_first, strict=True):
+        name = f'{other.name} - {first.name}'
+        for key, value in compared.items():
             d = value.difference
             rows.append((name, key, f'p={value.p_value:.3g}', d.value, d.low, d.high))
     return _to_csv(rows)

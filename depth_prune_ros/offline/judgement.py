@@ -11,6 +11,7 @@ from pathlib import Path
 
 from depth_prune_ros.core.metrics import protocol as find_protocol
 from depth_prune_ros.core.metrics import with_switches
+from depth_prune_ros.evaluation.breakdown import analyse
 from depth_prune_ros.evaluation.gallery import Gallery
 from depth_prune_ros.evaluation.notes import notes
 from depth_prune_ros.evaluation.report import write_report
@@ -52,7 +53,8 @@ def judge_models(
     results = evaluate_bags(job, on_frame=gallery, progress=progress)
     title = f'{models[0].stem} on {", ".join(bag.resolve().name for bag in bags)}'
     write_report(out, results, gallery.shots(), title)
-    found = Judgement((summary(results), parts(results, 'distance')), notes(results))
+    analysis = analyse(results)
+    found = Judgement((summary(analysis), parts(analysis, 'distance')), notes(results))
     (out / _TABLES).write_text(json.dumps(asdict(found), indent=1))
     return found
 

@@ -15,6 +15,7 @@ import cv2
 from depth_prune_ros.core.engine import DepthEngine
 from depth_prune_ros.core.errors import ConfigError
 from depth_prune_ros.core.metrics import PLAIN
+from depth_prune_ros.evaluation.breakdown import analyse
 from depth_prune_ros.evaluation.evaluate import evaluate_frames
 from depth_prune_ros.evaluation.evaluate import Watch
 from depth_prune_ros.evaluation.gallery import Gallery
@@ -65,7 +66,7 @@ def noise(height: int) -> NDArray[np.uint8]:
 
 
 def test_summary_of_one_result(judged: Judgement) -> None:
-    found = summary(judged[0][:1])
+    found = summary(analyse(judged[0][:1]))
     assert found.head == ('metric', 'red', '')
     rows = {row[0]: row[1] for row in found.rows}
     assert rows['AbsRel'] == '0.4167 [0.2500, 0.5000]'
@@ -88,7 +89,9 @@ def test_the_latency_row_says_what_was_timed(judged: Judgement) -> None:
     own = judged[0][0]
     hints = {}
     for name, result in (('own', own), ('by topic', replace(own, latencies_ms=()))):
-        (hints[name],) = (r[-1] for r in summary([result]).rows if r[0] == 'latency p50 / p99')
+        (hints[name],) = (
+            r[-1] for r in summary(analyse([result])).rows if r[0] == 'latency p50 / p99'
+        )
     assert hints == {
         'own': 'a frame, other frames beside it',
         'by topic': 'from an image to its depth, by topic',
@@ -96,7 +99,7 @@ def test_the_latency_row_says_what_was_timed(judged: Judgement) -> None:
 
 
 def test_summary_of_two_results_compares_them(judged: Judgement) -> None:
-    found = summary(judged[0])
+    found = summary(analyse(judged[0]))
     assert found.head == ('metric', 'red', 'exact', 'exact - red', '')
     rows = {row[0]: row for row in found.rows}
     assert all(len(row) == 5 for row in found.rows)
@@ -108,7 +111,7 @@ def test_summary_of_two_results_compares_them(judged: Judgement) -> None:
 
 
 def test_error_by_distance(judged: Judgement) -> None:
-    found = parts(judged[0], 'distance')
+    found = parts(analyse(judged[0]), 'distance')
     assert found.head == ('distance', 'pixels', 'red', 'exact')
     assert found.rows[1][:2] == ('5-10 m', '0')
     assert found.rows[2] == (
@@ -126,13 +129,13 @@ def test_report_folder(judged: Judgement, tmp_path: Path) -> None:
     page = write_report(tmp_path / 'out', results, shots, title='Street & <kerb>')
     assert sorted(p.name for p in page.parent.iterdir()) == FILES
     found = json.loads((page.parent / 'metrics.json').read_text())
-    assert found == json.loads(json.dumps(results_to_json(results)))
+    assert found == json.loads(json.dumps(results_to_json(analyse(results))))
     strip = cv2.imread(str(page.parent / 'strip.png'))
     assert strip is not None
     assert (strip[..., ::-1] == shots[len(shots) // 2].picture).all()
     text = page.read_text(encoding='utf-8')
     assert '<h1>Street &amp; &lt;kerb&gt;</h1>' in text
-    for row in summary(results).rows:
+    for row in summary(analyse(results)).rows:
         for cell in row[1:-1]:
             value, bracket, rest = cell.partition(' [')
             small = f' <small>[{rest}</small>' if bracket else ''
@@ -144,7 +147,7 @@ def test_report_folder(judged: Judgement, tmp_path: Path) -> None:
 
 def test_json_has_the_contract_and_what_is_beyond(judged: Judgement) -> None:
     results = judged[0]
-    found = json.loads(json.dumps(results_to_json(results), allow_nan=False))
+    found = json.loads(json.dumps(results_to_json(analyse(results)), allow_nan=False))
     assert found['metrics']['abs_rel'] == results[0].metrics.abs_rel
     assert found['intervals']['abs_rel']['low'] == pytest.approx(0.25, abs=1e-5)
     assert found['distance'][2]['name'] == '10-15 m'
@@ -160,7 +163,7 @@ def test_json_has_the_contract_and_what_is_beyond(judged: Judgement) -> None:
 
 def test_csv_has_the_json_s_figures(judged: Judgement) -> None:
     results = judged[0]
-    rows = list(csv.DictReader(io.StringIO(summary_csv(results))))
+    rows = list(csv.DictReader(io.StringIO(summary_csv(analyse(results)))))
     found = {(r['model'], r['figure'], r['part']): r for r in rows}
     value = found['red', 'abs_rel', '']
     assert float(value['value']) == results[0].metrics.abs_rel
@@ -186,11 +189,11 @@ def test_d1_all_of_frames_that_have_one(judged: Judgement) -> None:
     worse = replace(result, per_frame=(mono, *(replace(f, d1_all=50.0) for f in stereo)))
     rows = list(csv.DictReader(io.StringIO(frames_csv([result]))))
     assert [row['d1_all'] for row in rows] == ['', '0.0', '0.0']
-    assert results_to_json([result])['metrics']['d1_all'] == 0
-    (row,) = [r for r in summary([result, worse]).rows if r[0] == 'D1-all (%)']
+    assert results_to_json(analyse([result]))['metrics']['d1_all'] == 0
+    (row,) = [r for r in summary(analyse([result, worse])).rows if r[0] == 'D1-all (%)']
     assert row[1:3] == ('0.00 [0.00, 0.00]', '50.00 [50.00, 50.00]')
     assert row[3].startswith('+50.00 [+50.00, +50.00] no difference')
-    found = csv.DictReader(io.StringIO(summary_csv([result])))
+    found = csv.DictReader(io.StringIO(summary_csv(analyse([result]))))
     assert [r['value'] for r in found if r['figure'] == 'd1_all'] == ['0.0']
 
 

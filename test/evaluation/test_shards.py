@@ -12,6 +12,7 @@ from depth_prune_ros.core.engine import DepthEngine
 from depth_prune_ros.core.errors import BagError
 from depth_prune_ros.core.errors import ConfigError
 from depth_prune_ros.core.metrics import EIGEN
+from depth_prune_ros.evaluation.breakdown import analyse
 from depth_prune_ros.evaluation.gallery import Gallery
 from depth_prune_ros.evaluation.report import results_to_json
 from depth_prune_ros.evaluation.results import Result
@@ -70,7 +71,7 @@ def without_latency(results: tuple[Result, ...]) -> str:
     timeless = [
         replace(r, latencies_ms=(), latency_ms={'p50': None, 'p99': None}) for r in results
     ]
-    return json.dumps(results_to_json(timeless))
+    return json.dumps(results_to_json(analyse(timeless)))
 
 
 @pytest.mark.parametrize('count', [1, 2, 3, 13])
