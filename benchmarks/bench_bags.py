@@ -23,8 +23,8 @@ import cv2
 from depth_prune_ros.bags.frames import read_frames
 from depth_prune_ros.bags.topics import find_topics
 from depth_prune_ros.bags.topics import Topics
+from depth_prune_ros.bags.transforms import Transform
 from depth_prune_ros.bags.write import BagWriter
-from depth_prune_ros.bags.write import Transform
 from depth_prune_ros.core.camera import Intrinsics
 from depth_prune_ros.core.images import compressed_to_rgb
 import numpy as np

@@ -16,8 +16,8 @@ from pathlib import Path
 from depth_prune_ros.bags.street import render_street
 from depth_prune_ros.bags.street import Street
 from depth_prune_ros.bags.street import StreetFrame
+from depth_prune_ros.bags.transforms import Transform
 from depth_prune_ros.bags.write import BagWriter
-from depth_prune_ros.bags.write import Transform
 from depth_prune_ros.core.camera import Intrinsics
 import numpy as np
 

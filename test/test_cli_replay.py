@@ -11,8 +11,8 @@ from command_line import run
 from depth_prune_ros.bags.street import render_street
 from depth_prune_ros.bags.street import Street
 from depth_prune_ros.bags.street import StreetFrame
+from depth_prune_ros.bags.transforms import Transform
 from depth_prune_ros.bags.write import BagWriter
-from depth_prune_ros.bags.write import Transform
 from depth_prune_ros.cli import replay
 from depth_prune_ros.cli_evaluate import evaluate
 from depth_prune_ros.core.metrics import DepthMetrics

@@ -24,8 +24,8 @@ from depth_prune_ros.bags.layouts import Matrix
 from depth_prune_ros.bags.layouts import read_layout
 from depth_prune_ros.bags.layouts import Recording
 from depth_prune_ros.bags.layouts import Stream
+from depth_prune_ros.bags.transforms import Transform
 from depth_prune_ros.bags.write import BagWriter
-from depth_prune_ros.bags.write import Transform
 from depth_prune_ros.core.camera import Intrinsics
 from depth_prune_ros.core.errors import BagError
 from depth_prune_ros.core.images import is_whole

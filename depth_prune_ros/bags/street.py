@@ -31,8 +31,8 @@ from depth_prune_ros.bags.street_shade import World
 from depth_prune_ros.bags.street_shapes import Float
 from depth_prune_ros.bags.street_textures import Array
 from depth_prune_ros.bags.street_textures import fractal
+from depth_prune_ros.bags.transforms import Transform
 from depth_prune_ros.bags.write import BagWriter
-from depth_prune_ros.bags.write import Transform
 from depth_prune_ros.core.camera import Intrinsics
 from depth_prune_ros.core.errors import ConfigError
 import numpy as np

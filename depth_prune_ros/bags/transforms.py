@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from depth_prune_ros.bags.reading import Stamped
@@ -14,6 +15,21 @@ Matrix = NDArray[np.float64]
 # The transform to a frame, and the frames on the way there, both ends included.
 Way = tuple[Matrix, tuple[str, ...]]
 TOPIC = '/tf_static'
+
+
+@dataclass(frozen=True)
+class Transform:
+    """
+    A fixed transform of the robot.
+
+    :param parent: frame that the result is in
+    :param child: frame that the points are in
+    :param parent_T_child: [4, 4] rigid, takes points of child to parent, metres
+    """
+
+    parent: str
+    child: str
+    parent_T_child: Matrix
 
 
 class StaticTransforms:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from collections.abc import Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 import shutil
 import sqlite3
@@ -15,7 +14,9 @@ from typing import Any
 from typing import Final
 
 import cv2
-from depth_prune_ros.bags.transforms import quaternion
+from depth_prune_ros.bags import compose
+from depth_prune_ros.bags.compose import TYPESTORE
+from depth_prune_ros.bags.transforms import Transform
 from depth_prune_ros.core.camera import Intrinsics
 from depth_prune_ros.core.errors import BagError
 import numpy as np
@@ -29,29 +30,12 @@ from rosbags.interfaces import QosReliability
 from rosbags.interfaces import QosTime
 from rosbags.rosbag2 import StoragePlugin
 from rosbags.rosbag2 import Writer
-from rosbags.typesys import get_typestore
-from rosbags.typesys import Stores
 
 STORAGES = {'mcap': StoragePlugin.MCAP, 'sqlite3': StoragePlugin.SQLITE3}
 IMAGES = ('raw', 'jpeg', 'png')
 # What jazzy's rosbag2 writes itself.
 _METADATA_VERSION: Final = 9
 _UNSET = QosTime(0, 0)
-
-
-@dataclass(frozen=True)
-class Transform:
-    """
-    A fixed transform of the robot.
-
-    :param parent: frame that the result is in
-    :param child: frame that the points are in
-    :param parent_T_child: [4, 4] rigid, takes points of child to parent, metres
-    """
-
-    parent: str
-    child: str
-    parent_T_child: NDArray[np.float64]
 
 
 class BagWriter:
@@ -81,7 +65,6 @@ class BagWriter:
         self.path = path.absolute()
         self.images = images
         self._storage = STORAGES[storage]
-        self._typestore = get_typestore(Stores.ROS2_JAZZY)
         self._connections: dict[str, Connection] = {}
         self._folder: Path | None = None
         self._writer: Writer | None = None
@@ -126,24 +109,7 @@ class BagWriter:
 
     def tf_static(self, stamp_ns: int, transforms: Sequence[Transform]) -> None:
         """Write fixed transforms to /tf_static, marked transient local."""
-        types = self._typestore.types
-        stamped = []
-        for transform in transforms:
-            x, y, z = (float(value) for value in transform.parent_T_child[:3, 3])
-            qx, qy, qz, qw = quaternion(transform.parent_T_child[:3, :3])
-            pose = types['geometry_msgs/msg/Transform'](
-                translation=types['geometry_msgs/msg/Vector3'](x=x, y=y, z=z),
-                rotation=types['geometry_msgs/msg/Quaternion'](x=qx, y=qy, z=qz, w=qw),
-            )
-            stamped.append(
-                types['geometry_msgs/msg/TransformStamped'](
-                    header=self._header(stamp_ns, transform.parent),
-                    child_frame_id=transform.child,
-                    transform=pose,
-                )
-            )
-        msg = types['tf2_msgs/msg/TFMessage'](transforms=stamped)
-        self._write('/tf_static', 'tf2_msgs/msg/TFMessage', stamp_ns, msg)
+        self._write('/tf_static', stamp_ns, compose.tf_message(stamp_ns, transforms))
 
     def image(self, topic: str, stamp_ns: int, frame_id: str, image: NDArray[Any]) -> None:
         """
@@ -164,28 +130,14 @@ class BagWriter:
             data = _encode(image, self.images)
             self.encoded_image(topic, stamp_ns, frame_id, data, self.images)
             return
-        rows = np.ascontiguousarray(image).reshape(image.shape[0], -1)
-        msg = self._typestore.types['sensor_msgs/msg/Image'](
-            header=self._header(stamp_ns, frame_id),
-            height=image.shape[0],
-            width=image.shape[1],
-            encoding=encoding,
-            is_bigendian=0,
-            step=rows.shape[1] * rows.itemsize,
-            data=rows.astype(rows.dtype.newbyteorder('<'), copy=False).view(np.uint8).reshape(-1),
-        )
-        self._write(topic, 'sensor_msgs/msg/Image', stamp_ns, msg)
+        self._write(topic, stamp_ns, compose.image(stamp_ns, frame_id, encoding, image))
 
     def encoded_image(
         self, topic: str, stamp_ns: int, frame_id: str, data: bytes, kind: str
     ) -> None:
         """Write an image that is a jpeg or png already, to topic + '/compressed'."""
-        msg = self._typestore.types['sensor_msgs/msg/CompressedImage'](
-            header=self._header(stamp_ns, frame_id),
-            format=kind,
-            data=np.frombuffer(data, np.uint8),
-        )
-        self._write(f'{topic}/compressed', 'sensor_msgs/msg/CompressedImage', stamp_ns, msg)
+        msg = compose.compressed_image(stamp_ns, frame_id, kind, data)
+        self._write(f'{topic}/compressed', stamp_ns, msg)
 
     def camera_info(
         self, topic: str, stamp_ns: int, frame_id: str, camera: Intrinsics, tx: float = 0.0
@@ -195,25 +147,7 @@ class BagWriter:
 
         :param tx: P[0, 3] in pixels times metres: -fx * baseline for a right camera
         """
-        k = [camera.fx, 0.0, camera.cx, 0.0, camera.fy, camera.cy, 0.0, 0.0, 1.0]
-        p = [*k[:3], tx, *k[3:6], 0.0, *k[6:], 0.0]
-        types = self._typestore.types
-        msg = types['sensor_msgs/msg/CameraInfo'](
-            header=self._header(stamp_ns, frame_id),
-            height=camera.height,
-            width=camera.width,
-            distortion_model='plumb_bob',
-            d=np.zeros(5),
-            k=np.array(k),
-            r=np.eye(3).reshape(-1),
-            p=np.array(p),
-            binning_x=0,
-            binning_y=0,
-            roi=types['sensor_msgs/msg/RegionOfInterest'](
-                x_offset=0, y_offset=0, height=0, width=0, do_rectify=False
-            ),
-        )
-        self._write(topic, 'sensor_msgs/msg/CameraInfo', stamp_ns, msg)
+        self._write(topic, stamp_ns, compose.camera_info(stamp_ns, frame_id, camera, tx))
 
     def points(
         self, topic: str, stamp_ns: int, frame_id: str, points: NDArray[np.float32]
@@ -222,46 +156,23 @@ class BagWriter:
         if points.ndim != 2 or points.shape[1] != 4:
             text = f'{topic}: expected points [N, 4], found {list(points.shape)}'
             raise BagError(text)
-        types = self._typestore.types
-        fields = [
-            types['sensor_msgs/msg/PointField'](name=name, offset=4 * i, datatype=7, count=1)
-            for i, name in enumerate(('x', 'y', 'z', 'intensity'))
-        ]
-        data = np.ascontiguousarray(points, '<f4')
-        msg = types['sensor_msgs/msg/PointCloud2'](
-            header=self._header(stamp_ns, frame_id),
-            height=1,
-            width=len(data),
-            fields=fields,
-            is_bigendian=False,
-            point_step=16,
-            row_step=16 * len(data),
-            data=data.view(np.uint8).reshape(-1),
-            is_dense=bool(np.isfinite(data).all()),
-        )
-        self._write(topic, 'sensor_msgs/msg/PointCloud2', stamp_ns, msg)
+        self._write(topic, stamp_ns, compose.cloud(stamp_ns, frame_id, points))
 
     def _refuse_existing(self) -> None:
         if self.path.exists() or self.path.is_symlink():
             msg = f'{self.path}: exists already and is not overwritten; remove it or name another'
             raise BagError(msg)
 
-    def _header(self, stamp_ns: int, frame_id: str) -> Any:
-        types = self._typestore.types
-        sec, nanosec = divmod(stamp_ns, 10**9)
-        stamp = types['builtin_interfaces/msg/Time'](sec=sec, nanosec=nanosec)
-        return types['std_msgs/msg/Header'](stamp=stamp, frame_id=frame_id)
-
-    def _write(self, topic: str, msgtype: str, stamp_ns: int, msg: object) -> None:
+    def _write(self, topic: str, stamp_ns: int, msg: Any) -> None:
         if self._writer is None:
             text = f'{self.path}: expected an open bag; write inside "with BagWriter(...) as bag"'
             raise BagError(text)
         if topic not in self._connections:
             qos = [_qos(topic)]
             self._connections[topic] = self._writer.add_connection(
-                topic, msgtype, typestore=self._typestore, offered_qos_profiles=qos
+                topic, msg.__msgtype__, typestore=TYPESTORE, offered_qos_profiles=qos
             )
-        data = self._typestore.serialize_cdr(msg, msgtype)
+        data = TYPESTORE.serialize_cdr(msg, msg.__msgtype__)
         with _one_line(self.path):
             self._writer.write(self._connections[topic], stamp_ns, data)
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import cv2
 from depth_prune_ros.bags.transforms import quaternion
+from depth_prune_ros.bags.transforms import Transform
 from depth_prune_ros.bags.write import BagWriter
-from depth_prune_ros.bags.write import Transform
 from depth_prune_ros.core.camera import Intrinsics
 from depth_prune_ros.core.errors import BagError
 from hypothesis import given

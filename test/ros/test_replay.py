@@ -8,9 +8,10 @@ import threading
 import time
 from typing import Any
 
+from depth_prune_ros.bags import compose
 from depth_prune_ros.bags.reading import open_bag
+from depth_prune_ros.bags.transforms import Transform
 from depth_prune_ros.bags.write import BagWriter
-from depth_prune_ros.bags.write import Transform
 from depth_prune_ros.core.camera import Intrinsics
 from depth_prune_ros.core.engine import DepthEngine
 from depth_prune_ros.core.errors import BagError
@@ -98,17 +99,12 @@ def test_the_recorded_depth_is_the_engines(bag: Path, tiny_model: Path, tmp_path
     assert report.latency_ms == note['latency_ms'] == {'p50': round(p50, 3), 'p99': round(p99, 3)}
 
 
-class _WithoutClock(BagWriter):
-    """A recording of a driver that leaves its stamps at 0."""
-
-    def _header(self, stamp_ns: int, frame_id: str) -> Any:
-        return super()._header(0 * stamp_ns, frame_id)
-
-
 def test_depth_of_a_driver_without_a_clock_has_the_bags_stamps(
-    tiny_model: Path, tmp_path: Path
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with _WithoutClock(tmp_path / 'bag') as writer:
+    header = compose.header
+    monkeypatch.setattr(compose, 'header', lambda _, frame_id: header(0, frame_id))
+    with BagWriter(tmp_path / 'bag') as writer:
         for index, stamp_ns in enumerate(STAMPS_NS[:4]):
             writer.camera_info(f'{LEFT}/camera_info', stamp_ns, 'cam', CAMERA)
             writer.image(f'{LEFT}/image_raw', stamp_ns, 'cam', _frame(index))
