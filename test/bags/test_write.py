@@ -1,9 +1,8 @@
-"""What is in a written bag, read by others' readers; and what is left after a failure."""
+"""What is in a written bag, read by others' readers."""
 
 from __future__ import annotations
 
 from pathlib import Path
-import sqlite3
 from typing import Any
 
 import cv2
@@ -21,7 +20,6 @@ from numpy.typing import NDArray
 import pytest
 from rosbags.highlevel import AnyReader
 from rosbags.interfaces import QosDurability
-from rosbags.rosbag2 import Writer
 
 STAMP_NS = 1_317_042_164_327_963_904
 CAMERA = Intrinsics(width=6, height=4, fx=5.0, fy=5.5, cx=2.5, cy=1.5)
@@ -158,41 +156,6 @@ def test_the_same_calls_give_the_same_bytes(tmp_path: Path, storage: str) -> Non
     assert contents[0] == contents[1]
 
 
-@pytest.mark.parametrize('storage', STORAGES)
-@pytest.mark.parametrize('error', [RuntimeError, KeyboardInterrupt])
-def test_nothing_is_left_of_a_bag_that_failed(
-    tmp_path: Path, storage: str, error: type[BaseException]
-) -> None:
-    with pytest.raises(error), BagWriter(tmp_path / 'bag', storage=storage) as bag:
-        bag.image('/cam/image_raw', STAMP_NS, 'cam', picture())
-        assert len(list(tmp_path.iterdir())) == 1
-        raise error
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_the_bag_is_not_there_before_it_is_whole(tmp_path: Path) -> None:
-    with BagWriter(tmp_path / 'bag') as bag:
-        bag.image('/cam/image_raw', STAMP_NS, 'cam', picture())
-        assert not (tmp_path / 'bag').exists()
-    assert [path.name for path in tmp_path.iterdir()] == ['bag']
-
-
-@pytest.mark.parametrize('make', [Path.mkdir, Path.touch])
-def test_an_existing_path_is_kept(tmp_path: Path, make: Any) -> None:
-    make(tmp_path / 'bag')
-    with pytest.raises(BagError, match=r'bag: exists already and is not overwritten'):
-        BagWriter(tmp_path / 'bag')
-    assert [path.name for path in tmp_path.iterdir()] == ['bag']
-
-
-def test_a_path_that_appears_meanwhile_is_kept(tmp_path: Path) -> None:
-    with pytest.raises(BagError, match='exists already'), BagWriter(tmp_path / 'bag') as bag:
-        bag.image('/cam/image_raw', STAMP_NS, 'cam', picture())
-        (tmp_path / 'bag').mkdir()
-    assert [path.name for path in tmp_path.iterdir()] == ['bag']
-    assert list((tmp_path / 'bag').iterdir()) == []
-
-
 @pytest.mark.parametrize(
     ('array', 'found'),
     [
@@ -238,33 +201,3 @@ def test_quaternion_turns_as_its_matrix_does(seed: int) -> None:
     for vector in np.eye(3):
         turned = vector + 2 * np.cross(axis, np.cross(axis, vector) + w * vector)
         np.testing.assert_allclose(turned, rotation @ vector, atol=1e-12)
-
-
-@pytest.mark.parametrize(
-    'full',
-    [sqlite3.OperationalError('database or disk is full'), OSError(28, 'No space left on device')],
-)
-def test_a_full_disk_names_the_bag_and_leaves_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, full: Exception
-) -> None:
-    def fail(*_: object) -> None:
-        raise full
-
-    monkeypatch.setattr(Writer, 'write', fail)
-    said = f'^{tmp_path / "bag"}: expected to write the bag, found: .*; free space'
-    with pytest.raises(BagError, match=said), BagWriter(tmp_path / 'bag') as bag:
-        bag.image('/image', 1, 'cam', np.zeros((2, 2, 3), np.uint8))
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_full_disk_at_the_start_leaves_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(_: Writer) -> None:
-        raise sqlite3.OperationalError('database or disk is full')
-
-    monkeypatch.setattr(Writer, 'open', fail)
-    said = f'^{tmp_path / "bag"}: expected to write the bag, found: database or disk is full'
-    with pytest.raises(BagError, match=said), BagWriter(tmp_path / 'bag'):
-        pass
-    assert list(tmp_path.iterdir()) == []
