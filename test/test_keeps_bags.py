@@ -12,9 +12,9 @@ from depth_prune_ros.bags.frames import read_frames
 from depth_prune_ros.bags.street import render_street
 from depth_prune_ros.bags.street import Street
 from depth_prune_ros.bags.street import street_to_bag
+from depth_prune_ros.bags.write import BagWriter
 from depth_prune_ros.core.errors import BagError
 from depth_prune_ros.core.errors import ReplayError
-from depth_prune_ros.ros.record import RawBagWriter
 from depth_prune_ros.ros.replay import NOTE_KEY
 from depth_prune_ros.ros.replay import ReplayReport
 from evaluation_scenes import camera_topics
@@ -183,8 +183,9 @@ def test_the_same_street_without_a_mark_is_taken_as_it_is(
 
 def test_a_recordings_data_is_in_a_file_one_sees(tmp_path: Path) -> None:
     bag = tmp_path / 'recorded'
-    with RawBagWriter(bag, {'/a': 'std_msgs/msg/String'}) as writer:
-        writer.write('/a', 5, b'\x00\x01\x00\x00\x02\x00\x00\x00a\x00\x00\x00')
+    with BagWriter(bag) as writer:
+        text = b'\x00\x01\x00\x00\x02\x00\x00\x00a\x00\x00\x00'
+        writer.raw('/a', 'std_msgs/msg/String', 5, text)
     assert sorted(contents(bag)) == ['metadata.yaml', 'recorded.mcap']
     information = yaml.safe_load((bag / 'metadata.yaml').read_text())
     information = information['rosbag2_bagfile_information']

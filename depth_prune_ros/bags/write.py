@@ -42,9 +42,9 @@ class BagWriter:
     """
     Writes a ROS 2 bag that exists whole or not at all.
 
-    A context manager. Everything goes into a hidden folder beside the bag, which gets the bag's
-    name at success and is removed at any exception. A message's time in the bag is its header
-    stamp. The same calls give the same bytes.
+    A context manager. Everything goes into a hidden folder beside the bag, of this writer alone,
+    which gets the bag's name at success and is removed at any exception. A message's time in the
+    bag is its header stamp, but for :meth:`raw`. The same calls give the same bytes.
     """
 
     def __init__(self, path: Path, *, storage: str = 'mcap', images: str = 'raw') -> None:
@@ -73,18 +73,19 @@ class BagWriter:
     def __enter__(self) -> BagWriter:
         """Make the hidden folder and open the bag in it."""
         self._refuse_existing()
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        folder = tempfile.mkdtemp(prefix=f'.{self.path.name}.partial-', dir=self.path.parent)
-        self._folder = Path(folder)
-        # The storage file inside is named after the folder it is opened in.
-        inside = self._folder / self.path.name
-        self._writer = Writer(inside, version=_METADATA_VERSION, storage_plugin=self._storage)
-        try:
-            with _one_line(self.path):
-                self._writer.open()
-        except BagError:
-            shutil.rmtree(folder, ignore_errors=True)
-            raise
+        with _one_line(self.path):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            prefix = f'.{self.path.name}.partial-'
+            folder = Path(tempfile.mkdtemp(prefix=prefix, dir=self.path.parent))
+            # The storage file inside is named after the folder it is opened in.
+            inside = folder / self.path.name
+            writer = Writer(inside, version=_METADATA_VERSION, storage_plugin=self._storage)
+            try:
+                writer.open()
+            except BaseException:
+                shutil.rmtree(folder, ignore_errors=True)
+                raise
+        self._folder, self._writer = folder, writer
         return self
 
     def __exit__(
@@ -158,23 +159,39 @@ class BagWriter:
             raise BagError(text)
         self._write(topic, stamp_ns, compose.cloud(stamp_ns, frame_id, points))
 
+    def raw(self, topic: str, msgtype: str, stamp_ns: int, cdr: bytes | memoryview) -> None:
+        """
+        Write a message that is serialised already.
+
+        :param msgtype: one of jazzy's; the same for all messages of a topic
+        :param stamp_ns: its time in the bag
+        """
+        writer = self._open_writer()
+        with _one_line(self.path):
+            if topic not in self._connections:
+                self._connections[topic] = writer.add_connection(
+                    topic, msgtype, typestore=TYPESTORE, offered_qos_profiles=[_qos(topic)]
+                )
+            writer.write(self._connections[topic], stamp_ns, cdr)
+
+    def note(self, key: str, text: str) -> None:
+        """Leave a remark in the bag's metadata (custom_data)."""
+        self._open_writer().set_custom_data(key, text)
+
     def _refuse_existing(self) -> None:
         if self.path.exists() or self.path.is_symlink():
             msg = f'{self.path}: exists already and is not overwritten; remove it or name another'
             raise BagError(msg)
 
-    def _write(self, topic: str, stamp_ns: int, msg: Any) -> None:
+    def _open_writer(self) -> Writer:
         if self._writer is None:
             text = f'{self.path}: expected an open bag; write inside "with BagWriter(...) as bag"'
             raise BagError(text)
-        if topic not in self._connections:
-            qos = [_qos(topic)]
-            self._connections[topic] = self._writer.add_connection(
-                topic, msg.__msgtype__, typestore=TYPESTORE, offered_qos_profiles=qos
-            )
-        data = TYPESTORE.serialize_cdr(msg, msg.__msgtype__)
-        with _one_line(self.path):
-            self._writer.write(self._connections[topic], stamp_ns, data)
+        return self._writer
+
+    def _write(self, topic: str, stamp_ns: int, msg: Any) -> None:
+        msgtype = msg.__msgtype__
+        self.raw(topic, msgtype, stamp_ns, TYPESTORE.serialize_cdr(msg, msgtype))
 
 
 @contextmanager

@@ -16,6 +16,7 @@ import time
 from depth_prune_ros.bags.reading import open_bag
 from depth_prune_ros.bags.topics import find_topics
 from depth_prune_ros.bags.topics import Topics
+from depth_prune_ros.bags.write import BagWriter
 from depth_prune_ros.core.errors import ReplayError
 from depth_prune_ros.core.models import parameter_text
 from depth_prune_ros.ros.context import free_domain
@@ -29,7 +30,6 @@ from depth_prune_ros.ros.play import PlayReport
 from depth_prune_ros.ros.play import recorded_quality
 from depth_prune_ros.ros.play import SETTLE_S
 from depth_prune_ros.ros.process import NodeProcess
-from depth_prune_ros.ros.record import RawBagWriter
 from depth_prune_ros.ros.record import Recorder
 from lifecycle_msgs.msg import State
 from lifecycle_msgs.srv import GetState
@@ -100,7 +100,7 @@ def replay(
     topics = find_topics(bag)
     domain_id = free_domain() if domain_id is None else domain_id
     with ExitStack() as stack:
-        sink = stack.enter_context(RawBagWriter(out_bag, OUTPUTS))
+        sink = stack.enter_context(BagWriter(out_bag))
         reader = stack.enter_context(open_bag(bag))
         names = _names(topics)
         played = list(names)
@@ -185,9 +185,7 @@ def _wait_for_topics(process: NodeProcess, matched: Callable[[], bool]) -> None:
 
 def _require_written(recorder: Recorder) -> None:
     if recorder.failure is not None:
-        reason = recorder.failure.strerror or recorder.failure
-        msg = f'expected to record the depth, found: {reason}; free space, or name another --out'
-        raise ReplayError(msg)
+        raise recorder.failure
 
 
 def _watch(process: NodeProcess, recorder: Recorder, progress: Progress | None) -> Progress:
@@ -239,7 +237,7 @@ def _drain(
 
 
 def _report(
-    recorder: Recorder, played: PlayReport, image: str, sink: RawBagWriter, out_bag: Path
+    recorder: Recorder, played: PlayReport, image: str, sink: BagWriter, out_bag: Path
 ) -> ReplayReport:
     """Sum up, and leave the sum in the bag."""
     latency_s = recorder.latency_s(DEPTH_TOPIC, played.published_ns[image])

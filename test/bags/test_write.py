@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 import pytest
 from rosbags.highlevel import AnyReader
 from rosbags.interfaces import QosDurability
+import yaml
 
 STAMP_NS = 1_317_042_164_327_963_904
 CAMERA = Intrinsics(width=6, height=4, fx=5.0, fy=5.5, cx=2.5, cy=1.5)
@@ -156,6 +157,21 @@ def test_the_same_calls_give_the_same_bytes(tmp_path: Path, storage: str) -> Non
     assert contents[0] == contents[1]
 
 
+@pytest.mark.parametrize('storage', STORAGES)
+def test_serialised_messages_and_notes(tmp_path: Path, storage: str) -> None:
+    text = b'\x00\x01\x00\x00\x02\x00\x00\x00a\x00\x00\x00'
+    with BagWriter(tmp_path / 'bag', storage=storage) as bag:
+        for stamp_ns in (7, 5):
+            bag.raw('/said', 'std_msgs/msg/String', stamp_ns, text)
+        bag.note('ours', 'a remark')
+    with AnyReader([tmp_path / 'bag']) as reader:
+        found = [(bag_ns, bytes(raw)) for _, bag_ns, raw in reader.messages()]
+        assert reader.deserialize(text, reader.connections[0].msgtype).data == 'a'
+    assert found == [(5, text), (7, text)]
+    metadata = yaml.safe_load((tmp_path / 'bag' / 'metadata.yaml').read_text())
+    assert metadata['rosbag2_bagfile_information']['custom_data'] == {'ours': 'a remark'}
+
+
 @pytest.mark.parametrize(
     ('array', 'found'),
     [
@@ -188,6 +204,8 @@ def test_writing_outside_the_with_statement_is_refused(tmp_path: Path) -> None:
     bag = BagWriter(tmp_path / 'bag')
     with pytest.raises(BagError, match='expected an open bag'):
         bag.image('/cam', STAMP_NS, 'cam', picture())
+    with pytest.raises(BagError, match='expected an open bag'):
+        bag.note('key', 'text')
 
 
 @settings(max_examples=50)

@@ -10,6 +10,7 @@ from depth_prune_ros.bags.write import BagWriter
 from depth_prune_ros.core.errors import BagError
 import numpy as np
 import pytest
+from rosbags.highlevel import AnyReader
 from rosbags.rosbag2 import Writer
 
 STAMP_NS = 1_317_042_164_327_963_904
@@ -34,6 +35,22 @@ def test_the_bag_is_not_there_before_it_is_whole(tmp_path: Path) -> None:
         bag.image('/cam/image_raw', STAMP_NS, 'cam', PIXELS)
         assert not (tmp_path / 'bag').exists()
     assert [path.name for path in tmp_path.iterdir()] == ['bag']
+
+
+def test_two_writers_of_one_bag_leave_each_other_alone(tmp_path: Path) -> None:
+    path = tmp_path / 'bag'
+    late = pytest.raises(BagError, match='bag: exists already')
+    with late, BagWriter(path) as last, BagWriter(path) as first:
+        first.image('/cam/image_raw', STAMP_NS, 'cam', PIXELS)
+        with pytest.raises(RuntimeError), BagWriter(path) as failing:
+            failing.image('/cam/image_raw', STAMP_NS + 1, 'cam', PIXELS)
+            raise RuntimeError
+        first.points('/velo/points', STAMP_NS, 'velo', np.zeros((5, 4), np.float32))
+        last.image('/cam/image_raw', STAMP_NS + 2, 'cam', PIXELS)
+    assert list(tmp_path.iterdir()) == [path]
+    with AnyReader([path]) as reader:
+        found = [(connection.topic, bag_ns) for connection, bag_ns, _ in reader.messages()]
+    assert sorted(found) == [('/cam/image_raw', STAMP_NS), ('/velo/points', STAMP_NS)]
 
 
 @pytest.mark.parametrize('make', [Path.mkdir, Path.touch])
@@ -80,3 +97,13 @@ def test_a_full_disk_at_the_start_leaves_nothing(
     with pytest.raises(BagError, match=said), BagWriter(tmp_path / 'bag'):
         pass
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
+    file = tmp_path / 'file'
+    file.touch()
+    with pytest.raises(BagError) as told, BagWriter(file / 'folder' / 'bag'):
+        pass
+    wanted = 'expected to write the bag, found: Not a directory; free space, or name another'
+    assert str(told.value) == f'{file / "folder" / "bag"}: {wanted}'
+    assert list(tmp_path.iterdir()) == [file]

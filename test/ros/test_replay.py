@@ -217,7 +217,7 @@ def test_ros_1_names_that_ros_2_does_not_allow(tiny_model: Path, tmp_path: Path)
 def test_an_existing_bag_is_not_overwritten(bag: Path, tiny_model: Path, tmp_path: Path) -> None:
     out = tmp_path / 'out'
     out.mkdir()
-    with pytest.raises(BagError, match=f'{out}: expected a new bag'):
+    with pytest.raises(BagError, match=f'{out}: exists already'):
         replay(bag, tiny_model, out)
     assert list(out.iterdir()) == []
 

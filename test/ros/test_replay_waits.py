@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 import struct
 from types import SimpleNamespace
 
+from depth_prune_ros.bags.write import BagWriter
 from depth_prune_ros.core.errors import BagError
 from depth_prune_ros.core.errors import ReplayError
 from depth_prune_ros.ros import replay as replaying
@@ -15,6 +17,7 @@ from lifecycle_msgs.msg import State
 from lifecycle_msgs.srv import GetState
 import pytest
 from rclpy.task import Future
+from rosbags.rosbag2 import Writer
 
 
 class _Client:
@@ -59,26 +62,33 @@ def test_a_node_that_never_answers_is_an_error(monkeypatch: pytest.MonkeyPatch) 
     assert client.asked > 1
 
 
-class _FullDisk:
-    def write(self, *_: object) -> None:
+def test_a_recording_that_cannot_be_written_ends_the_replay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries: list[object] = []
+
+    def fail(*given: object) -> None:
+        tries.append(given)
         raise OSError(28, 'No space left on device')
 
-
-def test_a_recording_that_cannot_be_written_ends_the_replay() -> None:
-    recorder = Recorder(SimpleNamespace(), {}, _FullDisk())
-    recorder.received_ns['/depth'] = {}
-    watch = replaying._watch(SimpleNamespace(running=True), recorder, None)
-    watch(1, 9)
-    for _ in range(2):
-        recorder._keep('/depth', bytes([0, 1, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0]))
-    assert recorder.received_ns['/depth'].keys() == {5_000_000_000}
-    told = 'expected to record the depth, found: No space left on device; free space'
-    with pytest.raises(ReplayError, match=told):
+    monkeypatch.setattr(Writer, 'write', fail)
+    told = f'{tmp_path / "out"}: expected to write the bag, found: No space left on device; free'
+    with pytest.raises(BagError, match=told), BagWriter(tmp_path / 'out') as sink:
+        recorder = Recorder(SimpleNamespace(), {}, sink)
+        recorder.received_ns['/depth'] = {}
+        watch = replaying._watch(SimpleNamespace(running=True), recorder, None)
+        watch(1, 9)
+        for _ in range(2):
+            header = bytes([0, 1, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0])
+            recorder._keep('/depth', 'sensor_msgs/msg/Image', header)
+        assert recorder.received_ns['/depth'].keys() == {5_000_000_000}
         watch(2, 9)
+    assert len(tries) == 1
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_latency_is_from_publishing_to_the_answer_behind_it_in_seconds() -> None:
-    recorder = Recorder(SimpleNamespace(), {}, _FullDisk())
+    recorder = Recorder(SimpleNamespace(), {}, SimpleNamespace())
     recorder.received_ns['/depth'] = {1: 1_250_000_000, 2: 900_000_000}
     # of stamp 2 only an earlier loop's answer came, of stamp 3 none
     published_ns = {1: 1_000_000_000, 2: 1_000_000_000, 3: 1_000_000_000}
