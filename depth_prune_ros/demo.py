@@ -182,8 +182,8 @@ def _street(out: Path, progress: Progress) -> Path:
     _check_ours(bag, STREET_KEY, 'the street of a demo')
     with _workshop(out) as folder:
         made = Path(folder) / bag.name
-        street_to_bag(made, street, progress=_step(progress, 'rendering a street'))
-        _mark(made, STREET_KEY)
+        step = _step(progress, 'rendering a street')
+        street_to_bag(made, street, notes={STREET_KEY: bag.name}, progress=step)
         _swap(made, bag)
     return bag
 
@@ -238,15 +238,6 @@ def _is_marked(bag: Path, key: str) -> bool:
         return key in metadata['rosbag2_bagfile_information']['custom_data']
     except (OSError, ValueError, LookupError, TypeError, yaml.YAMLError):
         return False
-
-
-def _mark(bag: Path, key: str) -> None:
-    import yaml
-
-    file = bag / 'metadata.yaml'
-    metadata = yaml.safe_load(file.read_text(encoding='utf-8'))
-    metadata['rosbag2_bagfile_information']['custom_data'] = {key: bag.name}
-    file.write_text(yaml.safe_dump(metadata), encoding='utf-8')
 
 
 def _workshop(out: Path) -> tempfile.TemporaryDirectory[str]:

@@ -42,13 +42,18 @@ def a_bag(path: Path) -> Path:
     return write_bag(path, {**camera_topics(STAMPS), '/left/depth': depth_stream(STAMPS, 10)})
 
 
+def mark(bag: Path, key: str) -> None:
+    """Leave a mark in a bag as demos of before did: in its metadata.yaml alone."""
+    file = bag / 'metadata.yaml'
+    metadata = yaml.safe_load(file.read_text())
+    metadata['rosbag2_bagfile_information']['custom_data'] = {key: bag.name}
+    file.write_text(yaml.safe_dump(metadata))
+
+
 def recording(path: Path, metres: float) -> Path:
     """Write what an older replay leaves: a bag with the note."""
     write_bag(path, {'/depth': depth_stream(STAMPS, metres)})
-    file = path / 'metadata.yaml'
-    metadata = yaml.safe_load(file.read_text())
-    metadata['rosbag2_bagfile_information']['custom_data'] = {NOTE_KEY: '{}'}
-    file.write_text(yaml.safe_dump(metadata))
+    mark(path, NOTE_KEY)
     return path
 
 
@@ -169,6 +174,15 @@ def test_the_street_of_an_earlier_demo_is_rendered_anew(
     (wanted,) = render_street(Street(seed=demo.STREET_SEED, frames=1))
     assert np.array_equal(frame.left, wanted.left)
     assert [path.name for path in tmp_path.iterdir()] == ['street']
+
+
+def test_a_street_that_a_demo_of_before_has_marked_is_rendered_anew(
+    tmp_path: Path, demo_of_street: Callable[[Path], list[int]]
+) -> None:
+    bag = tmp_path / 'street'
+    street_to_bag(bag, Street(seed=demo.STREET_SEED + 1, frames=1, width=64, height=24))
+    mark(bag, demo.STREET_KEY)
+    assert demo_of_street(tmp_path) == [1, 2]
 
 
 def test_the_same_street_without_a_mark_is_taken_as_it_is(

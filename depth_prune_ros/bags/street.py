@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -206,6 +207,7 @@ def street_to_bag(
     *,
     storage: str = 'mcap',
     images: str = 'raw',
+    notes: Mapping[str, str] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
     """
@@ -215,10 +217,13 @@ def street_to_bag(
     :param street: what to render
     :param storage: 'mcap' or 'sqlite3'
     :param images: 'raw', 'jpeg' or 'png'
+    :param notes: what else to leave in the bag's metadata
     :param progress: called with (frames done, frames in total)
     :raises BagError: a bag that exists already, an unknown storage or kind of images
     """
     with BagWriter(bag, storage=storage, images=images) as writer:
+        for key, text in (notes or {}).items():
+            writer.note(key, text)
         for done, frame in enumerate(render_street(street), start=1):
             if done == 1:
                 writer.tf_static(frame.stamp_ns, _transforms(frame))
