@@ -23,6 +23,7 @@ import tempfile
 from typing import Any
 
 from depth_prune_ros.core.errors import ConfigError
+from depth_prune_ros.core.files import write_whole
 from depth_prune_ros.offline.latency import export_model
 from depth_prune_ros.offline.latency import Model
 from depth_prune_ros.offline.latency import time_model
@@ -182,10 +183,7 @@ def _write(path: Path, key: Key, samples: Sequence[Sample], done: tuple[int, int
     values: dict[str, Any] = {'key': asdict(key), 'done': done[0], 'total': done[1]}
     values['samples'] = [asdict(sample) for sample in samples]
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile('w', dir=path.parent, delete=False) as file:
-            file.write(json.dumps(values))
-        Path(file.name).replace(path)
+        write_whole(path, json.dumps(values).encode())
     except OSError as error:
         msg = f'{path}: expected to keep a latency table, found: {error.strerror or error}'
         raise ConfigError(msg) from error

@@ -14,6 +14,7 @@ from depth_prune_ros.offline import latency_table
 from depth_prune_ros.offline.latency import Timing
 from depth_prune_ros.offline.latency_fit import Sample
 from depth_prune_ros.offline.networks.catalogue import build
+from full_disk import files_of_at_most
 import pytest
 
 Key = latency_table.Key
@@ -87,6 +88,17 @@ def test_a_damaged_table_in_the_cache_is_made_anew(cache: Path, damage: str) -> 
     MOBILENET.file().write_text(damage)
     assert _make(MOBILENET)[0] == (0, 4)
     assert json.loads(MOBILENET.file().read_text())['key'] == asdict(MOBILENET)
+
+
+def test_a_table_that_the_disk_does_not_take_leaves_nothing(cache: Path) -> None:
+    samples = [Sample({'a': 8}, Timing((7.0,), ({'a': 7.0},)))]
+    latency_table._write(MOBILENET.file(), MOBILENET, samples, (1, 2))
+    before = MOBILENET.file().read_text()
+    said = f'^{MOBILENET.file()}: expected to keep a latency table, found: File too large$'
+    with files_of_at_most(len(before) - 1), pytest.raises(ConfigError, match=said):
+        latency_table._write(MOBILENET.file(), MOBILENET, samples, (2, 2))
+    assert MOBILENET.file().read_text() == before
+    assert [file.name for file in cache.iterdir()] == [MOBILENET.file().name]
 
 
 def test_tables_are_kept_by_what_they_hold_for(cache: Path) -> None:
