@@ -13,6 +13,7 @@ import sys
 from typing import Any
 
 from depth_prune_ros.bags.kitti import kitti_to_bag
+from depth_prune_ros.core.files import write_whole
 import torch
 
 Row = dict[str, Any]
@@ -81,10 +82,7 @@ def make_rows(names: Sequence[str], make: Callable[[str], Row], jobs: int) -> No
 
 def write_row(file: Path, row: Row) -> Row:
     """Write a row whole or not at all."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_suffix('.partial')
-    partial.write_text(json.dumps(row, indent=1))
-    partial.replace(file)
+    write_whole(file, json.dumps(row, indent=1).encode())
     return row
 
 

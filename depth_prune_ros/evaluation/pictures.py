@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass
-import os
 from pathlib import Path
 
 import cv2
 from depth_prune_ros.bags.frames import Frame
 from depth_prune_ros.core.camera import disparity_from_depth
 from depth_prune_ros.core.errors import ConfigError
+from depth_prune_ros.core.files import write_whole
 from depth_prune_ros.core.metrics import resize_disparity
 import numpy as np
 from numpy.typing import NDArray
@@ -32,21 +31,13 @@ _ERROR_COLOURS = ((49, 54, 149), (116, 173, 209), (255, 255, 191), (244, 109, 67
 
 def write_file(path: Path, data: bytes) -> None:
     """
-    Write a whole file under a temporary name, then rename it.
+    Write a file whole or not at all.
 
     :raises ConfigError: the folder cannot be made or written
     """
-    part = path.with_name(f'.{path.name}.part')
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open('wb') as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
+        write_whole(path, data)
     except OSError as error:
-        with suppress(OSError):
-            part.unlink()
         msg = (
             f'{path}: expected a folder that can be written, found: {error.strerror}; '
             'choose another'

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from depth_prune_ros.core.card import METADATA_KEY
 from depth_prune_ros.core.card import ModelCard
 from depth_prune_ros.core.errors import ModelError
+from depth_prune_ros.core.files import write_whole
 import onnx
 
 
@@ -31,14 +31,8 @@ def save(model: onnx.ModelProto, card: ModelCard, path: Path) -> None:
     del model.metadata_props[:]
     onnx.helper.set_model_props(model, {METADATA_KEY: card.to_json()})
     onnx.checker.check_model(model)
-    partial = path.with_name(f'.{path.name}.{os.getpid()}.partial')
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            onnx.save(model, partial)
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
+        write_whole(path, model.SerializeToString())
     except OSError as error:
         msg = f'{path}: expected to write a model file, found: {error.strerror or error}'
         raise ModelError(msg) from error

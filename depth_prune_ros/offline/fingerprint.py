@@ -13,9 +13,10 @@ from __future__ import annotations
 
 from contextlib import suppress
 import hashlib
-import os
 from pathlib import Path
 import time
+
+from depth_prune_ros.core.files import write_whole
 
 _BLOCK = 1 << 22
 _SETTLED_S = 3.0
@@ -47,7 +48,7 @@ def _file_digest(path: Path, notes: Path) -> str:
     age = time.time() - max(found.st_mtime, found.st_ctime)
     if before == _identity(path) and age > _SETTLED_S:
         with suppress(OSError):  # without notes the file is read again next time
-            _write_whole(note, digest)
+            write_whole(note, digest.encode())
     return digest
 
 
@@ -63,10 +64,3 @@ def _digest(path: Path) -> str:
         while block := file.read(_BLOCK):
             digest.update(block)
     return digest.hexdigest()
-
-
-def _write_whole(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(f'.{os.getpid()}')
-    partial.write_text(text)
-    partial.replace(path)

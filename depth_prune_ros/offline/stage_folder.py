@@ -13,12 +13,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 import hashlib
 import json
-import os
 from pathlib import Path
 import shutil
 from typing import Any
 
 from depth_prune_ros.core.errors import ConfigError
+from depth_prune_ros.core.files import write_whole
 from depth_prune_ros.offline.checkpoint import latest
 from depth_prune_ros.offline.checkpoint import sync
 
@@ -124,11 +124,8 @@ class StageFolder:
         sync(self.path.parent)
 
     def _write(self, folder: Path, *, done: bool, products: Sequence[str] = ()) -> None:
-        partial = folder / f'.{_RECORD}.{os.getpid()}'
         record = {'inputs': self._inputs, 'done': done, 'products': products}
-        partial.write_text(json.dumps(record, indent=1))
-        sync(partial)
-        partial.replace(folder / _RECORD)
+        write_whole(folder / _RECORD, json.dumps(record, indent=1).encode())
         sync(folder)
 
 

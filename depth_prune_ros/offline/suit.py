@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
 import math
-import os
 from pathlib import Path
 from statistics import median_low
 from typing import Any
@@ -16,6 +15,7 @@ from depth_prune_ros.bags.frames import Frame
 from depth_prune_ros.bags.frames import read_frames
 from depth_prune_ros.bags.topics import find_topics
 from depth_prune_ros.core.errors import TrainingError
+from depth_prune_ros.core.files import write_whole
 from depth_prune_ros.offline.config import TrainConfig
 from depth_prune_ros.offline.config_file import read_file
 from depth_prune_ros.offline.networks.catalogue import NETWORKS
@@ -174,13 +174,7 @@ def suited_config(bags: Sequence[Path], out: Path) -> tuple[Path, list[str]]:
     values = suited(found)
     if file.is_file():
         return file, [f'configuration: {file}', *_differing(file, values)]
-    out.mkdir(parents=True, exist_ok=True)
-    partial = file.with_suffix(f'.{os.getpid()}')
-    try:
-        partial.write_text(yaml.safe_dump(values, sort_keys=False))
-        partial.replace(file)
-    finally:
-        partial.unlink(missing_ok=True)
+    write_whole(file, yaml.safe_dump(values, sort_keys=False).encode())
     lines = [finding.line() for finding in found]
     aspects = [finding.aspect for finding in found]
     if max(aspects) > _PROPORTIONS * min(aspects):
