@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
-import os
 from pathlib import Path
 import tempfile
 import warnings
@@ -13,12 +12,13 @@ from depth_prune_ros.core.card import ModelCard
 from depth_prune_ros.core.engine import DepthEngine
 from depth_prune_ros.core.errors import ModelError
 from depth_prune_ros.offline.card_file import check_file
-from depth_prune_ros.offline.card_file import set_card
+from depth_prune_ros.offline.card_file import save
 from depth_prune_ros.offline.checkpoint import Checkpoint
 from depth_prune_ros.offline.cost import cost
 from depth_prune_ros.offline.networks.base import Decoder
 from depth_prune_ros.offline.networks.base import DepthNetwork
 import numpy as np
+import onnx
 import torch
 from torch import nn
 from torch import Tensor
@@ -55,7 +55,7 @@ def export(checkpoint: Checkpoint, path: Path, name: str = '') -> ModelCard:
 
     :param name: the model's name in its card; the file's stem by default
     :raises ModelError: masks are left, or ONNX and torch differ by more than 1e-4 (relative),
-        or the network says nan
+        or the network says nan, or the file cannot be written
     """
     if checkpoint.masks:
         msg = 'expected a compact checkpoint, found masks in it; first run: depth-prune compact'
@@ -63,22 +63,17 @@ def export(checkpoint: Checkpoint, path: Path, name: str = '') -> ModelCard:
     check_file(path)
     network = checkpoint.build()
     card = make_card(checkpoint, network, name or path.stem)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, partial = tempfile.mkstemp(prefix=f'.{path.name}.', suffix='.partial', dir=path.parent)
-    os.close(handle)
-    try:
-        write_graph(network, (card.input_height, card.input_width), Path(partial))
-        set_card(Path(partial), card)
-        difference = _difference(network, Path(partial))
-        if not difference <= TOLERANCE:
-            msg = f'{path}: expected ONNX within {TOLERANCE:g} of torch, found {difference:.2g}'
-            raise ModelError(msg)
-        card = replace(card, parity={**card.parity, 'torch_onnx': difference})
-        set_card(Path(partial), card)
-        Path(partial).chmod(0o644)
-        Path(partial).replace(path)
-    finally:
-        Path(partial).unlink(missing_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        draft = Path(folder) / 'draft.onnx'
+        write_graph(network, (card.input_height, card.input_width), draft)
+        model = onnx.load(draft)
+        save(model, card, draft)
+        difference = _difference(network, draft)
+    if not difference <= TOLERANCE:
+        msg = f'{path}: expected ONNX within {TOLERANCE:g} of torch, found {difference:.2g}'
+        raise ModelError(msg)
+    card = replace(card, parity={**card.parity, 'torch_onnx': difference})
+    save(model, card, path)
     return card
 
 

@@ -116,7 +116,6 @@ def test_a_name_of_its_own(dense: Checkpoint, tmp_path: Path) -> None:
 def test_only_the_file_is_left(dense: Checkpoint, tmp_path: Path) -> None:
     exporting.export(dense, tmp_path / 'a.onnx')
     assert [p.name for p in tmp_path.iterdir()] == ['a.onnx']
-    assert (tmp_path / 'a.onnx').stat().st_mode & 0o777 == 0o644
 
 
 def test_masks_are_refused(tmp_path: Path) -> None:
@@ -131,6 +130,12 @@ def test_a_folder_is_no_file_to_write_to(dense: Checkpoint, tmp_path: Path) -> N
     with pytest.raises(ModelError, match=f'^{tmp_path}: expected the name of a file to be wri'):
         exporting.export(dense, tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_made_is_named(dense: Checkpoint, tmp_path: Path) -> None:
+    (tmp_path / 'file').write_text('in the way')
+    with pytest.raises(ModelError, match=r'a\.onnx: expected to write a model file, found: File'):
+        exporting.export(dense, tmp_path / 'file' / 'a.onnx')
 
 
 def test_a_failing_export_leaves_nothing(
