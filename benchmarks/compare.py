@@ -71,7 +71,7 @@ def main() -> None:
     config = TrainConfig.model_validate(plan['train'])
     data = read_data(*kitti_bags(options.runs / 'bags'), config, lambda *_: None)
     dense = Path(plan['dense'])
-    if missing and not any(dense.glob('step-*')):
+    if missing and not checkpoints.exists(dense):
         print(f'{dense}: training the dense start')
         start = TrainConfig.model_validate(plan['train'] | plan['dense_train'])
         stages.train(start, data, dense, lambda _: None)

@@ -49,7 +49,7 @@ def learned_masks(
     prune = {**config.prune.model_dump(), 'form': FORMS[method]}
     config = TrainConfig.model_validate({**config.model_dump(), 'prune': prune})
     stages.prune(config, data, folder / 'masked', _quiet, start=dense, budget=budget)
-    if not any((folder / 'compact').glob('step-*')):
+    if not checkpoints.exists(folder / 'compact'):
         stages.remove_masked(folder / 'masked', folder / 'compact')
     return checkpoints.load(folder / 'compact')
 

@@ -150,7 +150,7 @@ def spent(network: DepthNetwork, config: TrainConfig) -> Cost:
 
 def _start(config: TrainConfig, widths: Mapping[str, float], run: Path) -> Path:
     """Write a network of other widths, to start from, unless it is there."""
-    if not any(run.glob('step-*')):
+    if not checkpoints.exists(run):
         torch.manual_seed(config.seed)
         network = start_of_width(**widths)
         card = {'baseline_m': config.baseline_m}

@@ -37,9 +37,7 @@ def average(
     :param reading: called with a bag's name and its frames
     :raises CheckpointError: fewer than two runs, runs that differ, or out has a checkpoint already
     """
-    if any(out.glob('step-*')):
-        msg = f'{out}: expected a folder without checkpoints, found some; name another --out'
-        raise CheckpointError(msg)
+    checkpoints.refuse_existing(out)
     if len(runs) < 2:
         msg = f'expected two runs or more to average, found {len(runs)}'
         raise CheckpointError(msg)

@@ -113,6 +113,22 @@ def save(run: Path, checkpoint: Checkpoint, training: Mapping[str, Any] | None =
     return final
 
 
+def exists(run: Path) -> bool:
+    """Return whether a run has a whole checkpoint."""
+    return bool(_steps(run))
+
+
+def refuse_existing(out: Path) -> None:
+    """
+    Refuse a folder for a new network that has one already.
+
+    :raises CheckpointError: it has a checkpoint
+    """
+    if exists(out):
+        msg = f'{out}: expected a folder without checkpoints, found some; name another --out'
+        raise CheckpointError(msg)
+
+
 def load(path: Path) -> Checkpoint:
     """
     Read a checkpoint: a ``step-N`` folder, or a run's folder, of which the last one is taken.

@@ -34,7 +34,7 @@ def check_origin(run: Path, wanted: Mapping[str, str], config: TrainConfig) -> N
     :param wanted: what would stand under ORIGIN in the card's provenance
     :raises CheckpointError: they differ; names the first difference
     """
-    if not any(run.glob('step-*/checkpoint.json')):
+    if not checkpoints.exists(run):
         return
     last = checkpoints.load(run)
     found = last.card.get('provenance', {}).get(ORIGIN, wanted)

@@ -19,6 +19,7 @@ from typing import Any
 
 from depth_prune_ros.core.errors import ConfigError
 from depth_prune_ros.core.files import write_whole
+from depth_prune_ros.offline.checkpoint import exists
 from depth_prune_ros.offline.checkpoint import latest
 from depth_prune_ros.offline.checkpoint import sync
 
@@ -72,7 +73,7 @@ class StageFolder:
             missing = [name for name in products if not (self.path / name).is_file()]
             if same and record['done'] and not missing:
                 return Begun('unchanged')
-            trained = any(self.path.glob('step-*'))
+            trained = exists(self.path)
             stopped = goes_on and not record['done'] and trained
             if same and stopped:
                 return Begun('gone on with')

@@ -119,9 +119,7 @@ def remove_masked(start: Path, out: Path) -> Checkpoint:
 
     :raises CheckpointError: out has a checkpoint already, or the run was stopped before its end
     """
-    if any(out.glob('step-*')):
-        msg = f'{out}: expected a folder without checkpoints, found some; name another --out'
-        raise CheckpointError(msg)
+    checkpoints.refuse_existing(out)
     masked = checkpoints.load(start)
     steps = masked.config.get('steps', masked.step)
     if masked.masks and masked.step < steps:

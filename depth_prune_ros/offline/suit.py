@@ -16,6 +16,7 @@ from depth_prune_ros.bags.frames import read_frames
 from depth_prune_ros.bags.topics import find_topics
 from depth_prune_ros.core.errors import TrainingError
 from depth_prune_ros.core.files import write_whole
+from depth_prune_ros.offline.checkpoint import exists
 from depth_prune_ros.offline.config import TrainConfig
 from depth_prune_ros.offline.config_file import read_file
 from depth_prune_ros.offline.networks.catalogue import NETWORKS
@@ -165,7 +166,7 @@ def suited_config(bags: Sequence[Path], out: Path) -> tuple[Path, list[str]]:
     :raises TrainingError: nothing to learn from in any of them
     """
     file = out / 'config.yaml'
-    if file.is_file() and any(out.glob('step-*')):
+    if file.is_file() and exists(out):
         return file, [f'configuration: {file}']
     found = [look_at(bag) for bag in bags]
     if not any(finding.baseline_m or finding.depth for finding in found):

@@ -92,7 +92,7 @@ class Trainer:
         :return: whether it had
         :raises CheckpointError: the checkpoint is of another network, stage or data
         """
-        if not any(run.glob('step-*/checkpoint.json')):
+        if not checkpoints.exists(run):
             return False
         last = checkpoints.load(run)
         state = checkpoints.load_training(run)
@@ -132,7 +132,7 @@ class Trainer:
                 stopped = self._loop(validation, report, writer, stop)
             except _DivergenceError as error:
                 writer.wait()
-                last = checkpoints.latest(out) if any(out.glob('step-*')) else 'none'
+                last = checkpoints.latest(out) if checkpoints.exists(out) else 'none'
                 msg = f'{error}; last good checkpoint: {last}; lower learning_rate'
                 raise TrainingError(msg) from error
             writer.wait()

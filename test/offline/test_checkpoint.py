@@ -154,7 +154,9 @@ def test_none_there(state: Checkpoint, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r'expected a checkpoint .*, found none'):
         checkpoints.load(tmp_path / 'nowhere')
     folder = checkpoints.save(tmp_path, state)
+    assert checkpoints.exists(tmp_path)
     (folder / 'checkpoint.json').unlink()
+    assert not checkpoints.exists(tmp_path)
     with pytest.raises(CheckpointError, match=r'expected a checkpoint .*, found none'):
         checkpoints.load(tmp_path)
 

@@ -14,7 +14,9 @@ def _begin(path: Path, steps: int, *, goes_on: bool = True) -> StageFolder:
 
 
 def _checkpoint(path: Path, step: int) -> None:
-    (path / f'step-{step:07d}').mkdir()
+    folder = path / f'step-{step:07d}'
+    folder.mkdir()
+    (folder / 'checkpoint.json').write_text('{}')
 
 
 def _steps(folder: Path) -> list[str]:

@@ -79,6 +79,7 @@ def test_a_configuration_left_by_other_bags_is_told(tmp_path: Path) -> None:
     assert lines[1].startswith('note: it is there already; delete it for one that suits these')
     assert lines[1].endswith(f'bags: baseline_m {wanted}, losses.depth 1.0')
     (run / 'step-0000001').mkdir()
+    (run / 'step-0000001' / 'checkpoint.json').write_text('{}')
     assert suit.suited_config([bag], run)[1] == [f'configuration: {file}']
 
 
