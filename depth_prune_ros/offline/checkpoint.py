@@ -56,6 +56,16 @@ class Checkpoint:
     masks: dict[str, Tensor] = field(default_factory=dict)
     data_fingerprint: str = ''
 
+    @property
+    def kept(self) -> dict[str, Tensor]:
+        """Return for each masked group which filters stay: bool [width]; empty without masks."""
+        return {k[5:]: v > 0 for k, v in self.masks.items() if k.startswith('mask.')}
+
+    @property
+    def kept_widths(self) -> dict[str, int]:
+        """Return the widths without the masked filters."""
+        return {**self.widths, **{group: int(kept.sum()) for group, kept in self.kept.items()}}
+
     def build(self) -> DepthNetwork:
         """
         Return the network with these weights, in eval mode.

@@ -32,13 +32,13 @@ def compact(checkpoint: Checkpoint, size: tuple[int, int]) -> Checkpoint:
     :raises MaskError: no masks, an empty group, or outputs that differ by more than 1e-5
         or are not numbers
     """
-    masks = {k[5:]: v > 0 for k, v in checkpoint.masks.items() if k.startswith('mask.')}
-    if not masks:
+    kept = checkpoint.kept
+    if not kept:
         msg = 'expected a checkpoint with masks (from depth-prune prune), found none in it'
         raise MaskError(msg)
     masked = checkpoint.build()
-    masked.gates = {group: mask.float() for group, mask in masks.items()}
-    small = remove(masked, masks)
+    masked.gates = {group: mask.float() for group, mask in kept.items()}
+    small = remove(masked, kept)
     difference = largest_difference(masked, small, size)
     if not difference <= TOLERANCE:
         reason = (

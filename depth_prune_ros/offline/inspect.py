@@ -48,8 +48,7 @@ def describe(run: Path) -> tuple[list[Group], str]:
     :return: the groups, and a summary line
     """
     last = checkpoints.load(run)
-    masks = {k[5:]: int(v.sum()) for k, v in last.masks.items() if k.startswith('mask.')}
-    network = build(last.network, {**last.widths, **masks})
+    network = build(last.network, last.kept_widths)
     dense = NETWORKS[last.network].dense_widths
     pixels = last.card['input_height'] * last.card['input_width']
     whole = cost(network.layers, network.widths, pixels)

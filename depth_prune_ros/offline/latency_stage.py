@@ -12,7 +12,6 @@ from typing import Any
 from depth_prune_ros.core.errors import MaskError
 from depth_prune_ros.offline import checkpoint as checkpoints
 from depth_prune_ros.offline import ranks
-from depth_prune_ros.offline.checkpoint import Checkpoint
 from depth_prune_ros.offline.config import TrainConfig
 from depth_prune_ros.offline.latency import milliseconds
 from depth_prune_ros.offline.latency_fit import LatencyModel
@@ -135,17 +134,8 @@ def latency_bench(
 def record_latency(run: Path, bench: LatencyBench, budget_ms: float | None) -> Latency:
     """Measure the network of a run's last checkpoint and write it into the card."""
     last = checkpoints.load(run)
-    found = bench.latency(stays(last), budget_ms)
+    found = bench.latency(last.kept_widths, budget_ms)
     provenance: dict[str, Any] = {**last.card['provenance'], 'latency': asdict(found)}
     card = {**last.card, 'provenance': provenance}
     checkpoints.save(run, replace(last, card=card), checkpoints.load_training(run) or None)
     return found
-
-
-def stays(checkpoint: Checkpoint) -> dict[str, int]:
-    """Return the widths of a checkpoint without its masked filters."""
-    masks = {name[5:]: m for name, m in checkpoint.masks.items() if name.startswith('mask.')}
-    return {
-        group: int((masks[group] > 0).sum()) if group in masks else width
-        for group, width in checkpoint.widths.items()
-    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 import json
 from pathlib import Path
 import pickle
@@ -45,6 +46,12 @@ def test_round_trip(state: Checkpoint, tmp_path: Path) -> None:
             assert all(found[k].dtype == v.dtype for k, v in wanted.items())
     moment = checkpoints.load_training(tmp_path)['optimiser']['state'][0]['exp_avg']
     assert torch.equal(moment, training['optimiser']['state'][0]['exp_avg'])  # type: ignore[index]
+
+
+def test_the_widths_that_stay(state: Checkpoint) -> None:
+    wanted = {group: int(state.masks[f'mask.{group}'].sum()) for group in state.widths}
+    assert state.kept_widths == wanted
+    assert replace(state, masks={}).kept_widths == state.widths
 
 
 def test_nothing_to_go_on_from(state: Checkpoint, tmp_path: Path) -> None:

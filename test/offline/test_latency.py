@@ -25,7 +25,6 @@ from depth_prune_ros.offline.latency import Timing
 from depth_prune_ros.offline.latency_fit import LatencyModel
 from depth_prune_ros.offline.latency_fit import Sample
 from depth_prune_ros.offline.latency_stage import Latency
-from depth_prune_ros.offline.latency_stage import stays
 from depth_prune_ros.offline.masks import Masks
 from depth_prune_ros.offline.masks import Pressure
 from depth_prune_ros.offline.networks.catalogue import build
@@ -229,7 +228,7 @@ def test_pruning_to_a_latency(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     found = checkpoints.load(last)
     model = latency_table.load_table(MOBILENET.file(), MOBILENET)
     noted = Latency(**found.card['provenance']['latency'])
-    assert noted.predicted_ms == pytest.approx(model.milliseconds(stays(found)))
+    assert noted.predicted_ms == pytest.approx(model.milliseconds(found.kept_widths))
     assert noted.budget_ms == pytest.approx(0.9 * model.milliseconds(build('mobilenet').widths))
     assert noted.predicted_ms <= 0.9 * model.milliseconds(build('mobilenet').widths)
     assert (noted.threads, noted.cpu) == (1, MOBILENET.cpu)
@@ -243,7 +242,7 @@ def test_pruning_to_a_latency(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         )
         folder = tmp_path / form
         stages.prune(changed, data, folder, lambda _: None, start=dense, budget='macs=0.7')
-        kept[form] = stays(checkpoints.load(folder))
+        kept[form] = checkpoints.load(folder).kept_widths
         macs = measures(build('mobilenet').layers, 32 * 64)['macs'].price
         assert 0.65 < macs(kept[form]) / macs(build('mobilenet').widths) <= 0.7
     # the budget is one, what filters are weighed by another

@@ -13,23 +13,12 @@ from depth_prune_ros.offline.latency_fit import LatencyModel
 from depth_prune_ros.offline.latency_fit import Sample
 from depth_prune_ros.offline.latency_stage import Latency
 from depth_prune_ros.offline.latency_stage import LatencyBench
-from depth_prune_ros.offline.latency_stage import stays
 from depth_prune_ros.offline.networks.base import DepthNetwork
 from depth_prune_ros.offline.networks.catalogue import build
 import pytest
-from tiny_networks import checkpoint
 from tiny_networks import narrow
-from tiny_networks import random_masks
 
 SMALL = narrow('mobilenet', 8)
-
-
-def test_the_widths_that_stay() -> None:
-    widths = narrow('mobilenet', 6)
-    masks = random_masks(widths, 0)
-    kept = stays(checkpoint('mobilenet', widths, masks=masks))
-    assert kept == {group: int(masks[f'mask.{group}'].sum()) for group in widths}
-    assert stays(checkpoint('mobilenet', widths)) == widths
 
 
 def test_a_latency_is_said_with_a_warning_where_the_prediction_is_off() -> None:
