@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Mapping
 from contextlib import contextmanager
@@ -14,16 +13,15 @@ from typing import TYPE_CHECKING
 
 from depth_prune_ros.cli_terminal import bars
 from depth_prune_ros.cli_terminal import following
-from depth_prune_ros.cli_terminal import Pace
 from depth_prune_ros.cli_terminal import say
 from depth_prune_ros.cli_terminal import stoppable
 from depth_prune_ros.cli_terminal import table
-from depth_prune_ros.cli_terminal import training_line
+from depth_prune_ros.cli_terminal import training_shown
 import typer
 
 if TYPE_CHECKING:
     from depth_prune_ros.offline.config import TrainConfig
-    from depth_prune_ros.offline.progress import Progress
+    from depth_prune_ros.offline.progress import Report
     from depth_prune_ros.offline.training_data import TrainingData
 
 Config = Annotated[Path | None, typer.Option(help='YAML file (docs/configuration.md).')]
@@ -228,27 +226,16 @@ def _training(
     config: Path | None,
     out: Path,
     prune: Mapping[str, Any] | None = None,
-) -> Iterator[tuple[TrainConfig, TrainingData, Callable[[Progress], None]]]:
+) -> Iterator[tuple[TrainConfig, TrainingData, Report]]:
     """Read configuration (with changes to its prune section) and bags, and show the progress."""
     from depth_prune_ros.offline import ranks
-    from depth_prune_ros.offline.board import Board
     from depth_prune_ros.offline.config import read_config
     from depth_prune_ros.offline.machine import keep_freed_memory
     from depth_prune_ros.offline.training_data import read_data
 
     keep_freed_memory()
     settings = read_config(config, prune)
-    board = Board(out)
     with ranks.together(), stoppable(), bars() as progress:
         data = read_data(bags, val, settings, lambda name, n: progress(f'reading {name}', n, 0))
-        show = training_line(progress, Pace(settings.batch))
-
-        def report(state: Progress) -> None:
-            show(state)
-            if settings.tensorboard:
-                board(state)
-
-        try:
+        with training_shown(progress, 'training', out, settings) as report:
             yield settings, data, report
-        finally:
-            board.close()

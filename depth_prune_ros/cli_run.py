@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 import shlex
 from typing import Annotated
 from typing import TYPE_CHECKING
 
 from depth_prune_ros.cli_terminal import bars
-from depth_prune_ros.cli_terminal import Pace
-from depth_prune_ros.cli_terminal import Progress
 from depth_prune_ros.cli_terminal import say
 from depth_prune_ros.cli_terminal import stoppable
 from depth_prune_ros.cli_terminal import table
-from depth_prune_ros.cli_terminal import training_line
+from depth_prune_ros.cli_terminal import training_shown
 import typer
 
 if TYPE_CHECKING:
-    from depth_prune_ros.offline.config import TrainConfig
-    from depth_prune_ros.offline.progress import Progress as TrainingProgress
-    from depth_prune_ros.offline.progress import Report
     from depth_prune_ros.offline.stage_folder import Begun
 
 
@@ -48,7 +41,9 @@ def run(
     keep_freed_memory()
     settings = read_run_config(config)
     with ranks.together(), stoppable(), bars() as progress:
-        watch = Watch(lambda out, about: _shown(progress, out, about), progress, _say_stage)
+        watch = Watch(
+            lambda out, about: training_shown(progress, out.name, out, about), progress, _say_stage
+        )
         pipeline = Pipeline(settings, watch)
         model = pipeline.run()
     judgement = read_judgement(pipeline.report)
@@ -72,29 +67,6 @@ def node_command(model: Path) -> str:
         f'model:={parameter_text(model.resolve())}',
     ]
     return shlex.join([*parts, *(part for topic in topics for part in ('-r', topic))])
-
-
-@contextmanager
-def _shown(progress: Progress, out: Path, config: TrainConfig) -> Iterator[Report]:
-    """Show a training, a bar for each stage, and write its events."""
-    from depth_prune_ros.offline.board import Board
-
-    board = Board(out)
-
-    def named(_: str, done: int, total: int, remark: str) -> None:
-        progress(out.name, done, total, remark)
-
-    show = training_line(named, Pace(config.batch))
-
-    def report(state: TrainingProgress) -> None:
-        show(state)
-        if config.tensorboard:
-            board(state)
-
-    try:
-        yield report
-    finally:
-        board.close()
 
 
 def _say_stage(name: str, begun: Begun) -> None:

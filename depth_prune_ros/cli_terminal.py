@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 import math
 import os
+from pathlib import Path
 import shlex
 import sys
 import time
@@ -17,7 +18,9 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
+    from depth_prune_ros.offline.config import TrainConfig
     from depth_prune_ros.offline.progress import Progress as TrainingProgress
+    from depth_prune_ros.offline.progress import Report
 
 Progress = Callable[..., None]
 _EVERY_S = 10.0
@@ -126,7 +129,35 @@ class Pace:
         log(line)
 
 
-def training_line(progress: Progress, pace: Pace) -> Callable[[TrainingProgress], None]:
+@contextmanager
+def training_shown(
+    progress: Progress, name: str, out: Path, config: TrainConfig
+) -> Iterator[Report]:
+    """
+    Show a training, and write its events.
+
+    :param progress: of :func:`bars`
+    :param name: of its bar
+    :param out: folder of the run
+    :return: call it with every step's progress
+    """
+    from depth_prune_ros.offline.board import Board
+
+    board = Board(out)
+    show = _training_line(progress, name, Pace(config.batch))
+
+    def report(state: TrainingProgress) -> None:
+        show(state)
+        if config.tensorboard:
+            board(state)
+
+    try:
+        yield report
+    finally:
+        board.close()
+
+
+def _training_line(progress: Progress, name: str, pace: Pace) -> Report:
     """Return what shows a training: a bar, or lines where there is no terminal."""
     abs_rel: float | None = None
     speed = ''
@@ -141,10 +172,10 @@ def training_line(progress: Progress, pace: Pace) -> Callable[[TrainingProgress]
             errors = [metrics.abs_rel for metrics in state.validation.values()]
             abs_rel = sum(errors) / len(errors)
         line = pace.line(state.step, state.steps, state.terms['task'], abs_rel) + share
-        progress('training', state.step, state.steps, f'({line})')
+        progress(name, state.step, state.steps, f'({line})')
         pace.write(line, last=state.step == state.steps)
-        for name, m in state.validation.items():
-            say(f'step {state.step}, {name}: AbsRel {m.abs_rel:.4f}, a1 {m.a1:.3f}{share}')
+        for bag, m in state.validation.items():
+            say(f'step {state.step}, {bag}: AbsRel {m.abs_rel:.4f}, a1 {m.a1:.3f}{share}')
 
     return show
 
