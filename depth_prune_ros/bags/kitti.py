@@ -85,6 +85,23 @@ def kitti_to_bag(
                 progress(done, len(items))
 
 
+def read_png(path: Path) -> NDArray[np.float32]:
+    """
+    Read KITTI's depth or disparity, a PNG of 16 bits.
+
+    :return: float32 [H, W] metres, or pixels of disparity; NaN = none
+    :raises BagError: something else
+    """
+    image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    if image is None or image.dtype != np.uint16 or image.ndim != 2:
+        what = 'no image' if image is None else f'{image.dtype} of shape {image.shape}'
+        msg = f'{path}: expected a grey PNG of 16 bits (value * 256), found {what}'
+        raise BagError(msg)
+    values = image.astype(np.float32) / np.float32(256)
+    values[image == 0] = np.nan
+    return values
+
+
 def _items(recording: Recording) -> Iterator[_Item]:
     streams: list[tuple[int | str, Stream | None]] = [
         *recording.cameras.items(),
@@ -101,7 +118,7 @@ def _write(writer: BagWriter, item: _Item, calibration: Calibration) -> None:
     if item.sensor == 'lidar':
         writer.points(LIDAR_TOPIC, item.stamp_ns, 'velo_link', _read_scan(item.path))
     elif item.sensor == 'depth':
-        depth = _read_depth(item.path)
+        depth = read_png(item.path)
         writer.image(DEPTH_TOPIC, item.stamp_ns, CAMERA_NAMES[2], depth)
     else:
         _write_image(writer, item, calibration)
@@ -188,17 +205,6 @@ def _read_image(path: Path, *, grey: bool) -> NDArray[np.uint8]:
         msg = f'{path}: expected a png or jpg image, found a file that does not decode whole'
         raise BagError(msg)
     return np.asarray(image if grey else cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
-
-
-def _read_depth(path: Path) -> NDArray[np.float32]:
-    """Read uint16 metres * 256, 0 = none."""
-    image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-    if image is None or image.dtype != np.uint16 or image.ndim != 2:
-        msg = f'{path}: expected a 16 bit grey png (metres * 256), found another file'
-        raise BagError(msg)
-    depth: NDArray[np.float32] = image.astype(np.float32) / np.float32(256)
-    depth[image == 0] = np.nan
-    return depth
 
 
 def _read_scan(path: Path) -> NDArray[np.float32]:

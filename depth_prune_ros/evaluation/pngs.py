@@ -1,17 +1,11 @@
-"""KITTI's PNGs of depth or disparity: which belongs to which image, and what is in them."""
+"""KITTI's PNGs of depth or disparity: which belongs to which image."""
 
 from __future__ import annotations
 
 from pathlib import Path
 import re
 
-import cv2
 from depth_prune_ros.core.errors import BagError
-import numpy as np
-from numpy.typing import NDArray
-
-# Metres, or pixels of disparity, times this; 0 = none.
-_SCALE = np.float32(256)
 
 
 def match_pngs(folder: Path, count: int, *, whole: bool = True) -> dict[int, Path]:
@@ -47,20 +41,3 @@ def match_pngs(folder: Path, count: int, *, whole: bool = True) -> dict[int, Pat
         else 'the bag is damaged: how many frames it had, and so which PNG is whose, is not known'
     )
     raise BagError(msg)
-
-
-def read_png(path: Path) -> NDArray[np.float32]:
-    """
-    Read a PNG of 16 bits.
-
-    :return: float32 [H, W] metres, or pixels of disparity; NaN = none
-    :raises BagError: something else
-    """
-    image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-    if image is None or image.dtype != np.uint16 or image.ndim != 2:
-        what = 'no image' if image is None else f'{image.dtype} of shape {image.shape}'
-        msg = f'{path}: expected a grey PNG of 16 bits (value * 256), found {what}'
-        raise BagError(msg)
-    values = image.astype(np.float32) / _SCALE
-    values[image == 0] = np.nan
-    return values

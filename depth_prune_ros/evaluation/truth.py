@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from depth_prune_ros.bags.frames import Frame
 from depth_prune_ros.bags.frames import read_frames
+from depth_prune_ros.bags.kitti import read_png
 from depth_prune_ros.bags.messages import disparity_baseline_m
 from depth_prune_ros.bags.messages import stereo_baseline_m
 from depth_prune_ros.bags.reading import decode
@@ -34,7 +35,6 @@ from depth_prune_ros.core.errors import BagError
 from depth_prune_ros.core.errors import ConfigError
 from depth_prune_ros.core.images import image_to_depth
 from depth_prune_ros.evaluation.pngs import match_pngs
-from depth_prune_ros.evaluation.pngs import read_png
 from depth_prune_ros.evaluation.predictions import StampJoin
 import numpy as np
 from numpy.typing import NDArray
