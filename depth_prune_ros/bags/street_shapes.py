@@ -230,10 +230,8 @@ def _to_world(local: Float, place: Place, at: Float) -> Float:
     return np.concatenate([axes, (local[..., 3] - axes @ at)[..., None]], axis=-1)
 
 
-def rounded(profile: Float, times: int = 1) -> Float:
+def rounded(profile: Float) -> Float:
     """Cut the corners of a convex profile; it stays convex."""
-    for _ in range(times):
-        after = np.roll(profile, -1, axis=0)
-        both = np.stack([0.82 * profile + 0.18 * after, 0.18 * profile + 0.82 * after], axis=1)
-        profile = both.reshape(-1, 2)
-    return profile
+    after = np.roll(profile, -1, axis=0)
+    both = np.stack([0.82 * profile + 0.18 * after, 0.18 * profile + 0.82 * after], axis=1)
+    return both.reshape(-1, 2)

@@ -50,16 +50,12 @@ class Canvas:
         return rows, slice(max(round(x[0] * to_x), 0), max(round(x[1] * to_x), 0))
 
     def rect(
-        self,
-        x: tuple[float, float],
-        y: tuple[float, float],
-        rgb: tuple[float, float, float],
-        mask: float = 0.0,
+        self, x: tuple[float, float], y: tuple[float, float], rgb: tuple[float, float, float]
     ) -> None:
-        """Fill a rectangle."""
+        """Fill a rectangle with a colour of its own."""
         where = self.box(x, y)
         self.rgb[where] = rgb
-        self.mask[where] = mask
+        self.mask[where] = 0
 
     def fill(self, where: NDArray[np.bool_], rgb: tuple[float, float, float], mask: float) -> None:
         """Fill the pixels of a mask [height, width]."""

@@ -20,23 +20,21 @@ WINDOW_FRACTION = 0.0065
 NEARER_RATIO = 0.9
 
 
-def occluded(depth: Float, window: float = WINDOW_FRACTION, ratio: float = NEARER_RATIO) -> Mask:
+def occluded(depth: Float) -> Mask:
     """
     Mark points that lie behind a clearly nearer point close by in the image.
 
-    A point of depth z counts as hidden where another one, nearer than `ratio` * z, lies at most
-    `window` * width pixels to its left or right and at most as many above it. Below is left out:
-    there the road itself is nearer, by 20 % and more from one scan line to the next near the
-    horizon. Judged by semi-global stereo on 13 KITTI frames with lidar, these numbers remove
-    72 % of the points whose depth stereo contradicts by 15 % and more, and 1.5 % of those that
-    it confirms within 5 %.
+    A point of depth z counts as hidden where another one, nearer than NEARER_RATIO * z, lies at
+    most WINDOW_FRACTION * width pixels (at least one) to its left or right and at most as many
+    above it. Below is left out: there the road itself is nearer, by 20 % and more from one scan
+    line to the next near the horizon. Judged by semi-global stereo on 13 KITTI frames with lidar,
+    these numbers remove 72 % of the points whose depth stereo contradicts by 15 % and more, and
+    1.5 % of those that it confirms within 5 %.
 
     :param depth: [H, W] metres, NaN = none
-    :param window: reach as a fraction of the image width; at least one pixel
-    :param ratio: how much nearer is clearly nearer
     :return: bool [H, W]
     """
-    reach = max(1, round(window * depth.shape[1]))
+    reach = max(1, round(WINDOW_FRACTION * depth.shape[1]))
     known = np.isfinite(depth)
     metres = np.where(known, depth, np.float32(np.inf)).astype(np.float32)
     kernel = np.ones((reach + 1, 2 * reach + 1), np.uint8)
@@ -48,7 +46,7 @@ def occluded(depth: Float, window: float = WINDOW_FRACTION, ratio: float = NEARE
         borderType=cv2.BORDER_CONSTANT,
         borderValue=(float('inf'),) * 4,
     )
-    return np.asarray(known & (nearest < np.float32(ratio) * metres))
+    return np.asarray(known & (nearest < np.float32(NEARER_RATIO) * metres))
 
 
 def drop_occluded(depth: Float) -> Float:

@@ -135,9 +135,6 @@ def evaluate_depth_topic(
     frames: Iterable[Frame],
     depths: Mapping[int, Float],
     rules: Protocol,
-    *,
-    on_frame: OnFrame | None = None,
-    progress: Progress | None = None,
 ) -> Result:
     """
     Judge recorded depth against the frames of the same header stamps.
@@ -146,13 +143,10 @@ def evaluate_depth_topic(
     Latency and model are unknown here: `dataclasses.replace` fills them in.
 
     :param depths: stamp in nanoseconds -> [h, w] metres, NaN = invalid
-    :param on_frame: sees each frame with what was recorded
-    :param progress: called with (done, total); total is 0 where `frames` does not know it
     :raises BagError: no stamp fits, or no frame has ground truth that the protocol can judge
     """
     predictor = topic_predictor(depths.get, rules, span=lambda: describe_stamps(sorted(depths)))
-    watch = Watch(on_frame, progress)
-    (result,) = evaluate_frames(frames, [predictor], rules, watch=watch)
+    (result,) = evaluate_frames(frames, [predictor], rules)
     return _with_figures(result)
 
 

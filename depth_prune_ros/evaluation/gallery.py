@@ -24,6 +24,7 @@ Float = NDArray[np.float32]
 Bytes = NDArray[np.uint8]
 
 KINDS = ('best', 'median', 'worst', 'unjudged')
+EACH = 3  # frames shown of a kind
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ class Gallery:
     Where nothing can be judged, evenly spread frames are kept. Memory: about 1 MB a frame kept.
     """
 
-    def __init__(self, each: int = 3, spread: int = 24) -> None:
+    def __init__(self, each: int = EACH, spread: int = 24) -> None:
         """
         Keep `each` frames of a kind.
 
@@ -127,7 +128,7 @@ class Gallery:
         return tuple(_draw(kept, kind) for kind, group in kinds for kept in group)
 
 
-def choose(shots: Sequence[Shot], result: Result, each: int = 3) -> tuple[Shot, ...]:
+def choose(shots: Sequence[Shot], result: Result) -> tuple[Shot, ...]:
     """
     Choose what to show among the shots of several galleries, as one gallery would.
 
@@ -135,14 +136,14 @@ def choose(shots: Sequence[Shot], result: Result, each: int = 3) -> tuple[Shot, 
     """
     judged = [shot for shot in shots if shot.abs_rel[0] is not None]
     if not judged:
-        picks = np.rint(np.linspace(0, len(shots) - 1, min(3 * each, len(shots)))).astype(int)
+        picks = np.rint(np.linspace(0, len(shots) - 1, min(3 * EACH, len(shots)))).astype(int)
         return tuple(shots[i] for i in picks)
     ranked = sorted(judged, key=lambda shot: shot.abs_rel[0] or 0.0)
-    best, rest = ranked[:each], ranked[each:]
-    worst, rest = rest[: -each - 1 : -1], rest[:-each] if rest else []
+    best, rest = ranked[:EACH], ranked[EACH:]
+    worst, rest = rest[: -EACH - 1 : -1], rest[:-EACH] if rest else []
     middle = float(np.median([f.metrics.abs_rel for f in result.per_frame]))
     rest.sort(key=lambda shot: abs((shot.abs_rel[0] or 0.0) - middle))
-    kinds = (('best', best), ('median', rest[:each]), ('worst', worst))
+    kinds = (('best', best), ('median', rest[:EACH]), ('worst', worst))
     return tuple(replace(shot, kind=kind) for kind, group in kinds for shot in group)
 
 

@@ -209,7 +209,7 @@ class _Topic:
         self._stack.close()
 
 
-def recorded_predictor(bag: Path, topic: str, rules: Protocol, name: str = '') -> Predictor:
+def recorded_predictor(bag: Path, topic: str, rules: Protocol) -> Predictor:
     """
     Return the predictions of a recorded depth topic, which is read along with the frames.
 
@@ -217,7 +217,7 @@ def recorded_predictor(bag: Path, topic: str, rules: Protocol, name: str = '') -
         such topic, is a BagError at the first frame
     """
     found = _Topic(bag, topic)
-    predictor = topic_predictor(found.find, rules, name or topic, found.span)
+    predictor = topic_predictor(found.find, rules, topic, found.span)
     return replace(predictor, close=found.close)
 
 

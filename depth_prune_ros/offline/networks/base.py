@@ -100,7 +100,6 @@ class Decoder(nn.Module):
         :param subpixel: whether level 1 is a sub-pixel convolution
         """
         super().__init__()
-        self.skips = dict(skips)
         self._activation = activation
         self._feedback = feedback
         self.subpixel = subpixel
