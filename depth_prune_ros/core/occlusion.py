@@ -47,8 +47,3 @@ def occluded(depth: Float) -> Mask:
         borderValue=(float('inf'),) * 4,
     )
     return np.asarray(known & (nearest < np.float32(NEARER_RATIO) * metres))
-
-
-def drop_occluded(depth: Float) -> Float:
-    """Return the depth [H, W] without the points that :func:`occluded` marks (NaN instead)."""
-    return np.where(occluded(depth), np.float32(np.nan), depth)

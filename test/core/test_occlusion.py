@@ -9,7 +9,6 @@ from depth_prune_ros.bags.frames import read_frames
 from depth_prune_ros.bags.kitti import kitti_to_bag
 from depth_prune_ros.core.camera import Intrinsics
 from depth_prune_ros.core.camera import points_to_depth
-from depth_prune_ros.core.occlusion import drop_occluded
 from depth_prune_ros.core.occlusion import occluded
 import numpy as np
 from numpy.typing import NDArray
@@ -80,6 +79,7 @@ def test_window_and_ratio_are_as_said() -> None:
     assert not occluded(row(10, nan, nan, nan, nan, nan, nan, 8.9))[0, 0]
     assert not occluded(row(10, 9.1))[0, 0]
     assert occluded(row(8.9, 10))[0, :2].tolist() == [False, True]
+    assert occluded(row(5, 20, 30))[0, :3].tolist() == [False, True, True]
     # of an image so small that the window is no pixel, one counts
     assert occluded(row(5, 20)[:, :50])[0, :2].tolist() == [False, True]
 
@@ -91,15 +91,6 @@ def test_only_what_lies_beside_and_above_hides() -> None:
     assert occluded(depth)[10, [5, 500]].tolist() == [True, False]
     depth[3, 5], depth[4, 5] = 5, np.nan
     assert not occluded(depth).any()
-
-
-def test_dropped_points_are_nan_and_the_input_is_left() -> None:
-    depth = row(5, 20, 30)
-    found = drop_occluded(depth)
-    assert found[0, 0] == 5
-    assert np.isnan(found[0, 1:]).all()
-    assert depth[0, 1] == 20
-    assert np.isfinite(drop_occluded(row(20, 20, 21))).sum() == 3
 
 
 @pytest.fixture(scope='module')

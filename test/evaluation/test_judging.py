@@ -148,6 +148,11 @@ def test_occluded_points_count_only_where_wanted_and_from_lidar() -> None:
     drop = replace(PLAIN, drop_occluded=True)
     found = detail_of(judged(with_depth(0, gt), flat(10), drop))
     assert (found.occluded, sum(p.pixels for p in found.distance)) == (1, 1)
+    truth = truth_of(with_depth(0, gt), drop)
+    assert truth is not None
+    assert truth.depth[10, 10] == 5
+    assert np.isnan(truth.depth[10, 11])
+    assert gt[10, 11] == 20
     assert detail_of(judged(with_depth(0, gt), flat(10))).occluded == 0
     assert detail_of(judged(with_depth(0, gt, 'depth'), flat(10), drop)).occluded == 0
 
