@@ -17,13 +17,13 @@ from depth_prune_ros.core.engine import DepthEngine
 from depth_prune_ros.core.metrics import EIGEN
 from depth_prune_ros.core.models import shipped_model
 from depth_prune_ros.evaluation.evaluate import evaluate_model
-from depth_prune_ros.evaluation.evaluate import read_depth_topic
 from depth_prune_ros.evaluation.evaluate import Result
 from depth_prune_ros.ros.play import ONCE
 from depth_prune_ros.ros.replay import NOTE_KEY
 from depth_prune_ros.ros.replay import ReplayReport
 from evaluation_scenes import camera_topics
 from evaluation_scenes import depth_stream
+from evaluation_scenes import recorded_depth
 from evaluation_scenes import stamp_of
 from evaluation_scenes import write_bag
 from evaluation_scenes import write_red_model
@@ -50,7 +50,7 @@ def test_the_recorded_depth_is_the_engines_and_right(
     bag, done, _ = made
     engine = DepthEngine.load(shipped_model())
     frames = {frame.stamp_ns: frame for frame in read_frames(bag)}
-    depths = read_depth_topic(done.recorded, '/depth_node/depth')
+    depths = recorded_depth(done.recorded, '/depth_node/depth', frames.values())
     assert depths
     for stamp_ns, depth in depths.items():
         frame = frames[stamp_ns]

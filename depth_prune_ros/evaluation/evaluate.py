@@ -22,7 +22,6 @@ from depth_prune_ros.evaluation.pipeline import in_order
 from depth_prune_ros.evaluation.predictions import describe_stamps
 from depth_prune_ros.evaluation.predictions import model_predictor
 from depth_prune_ros.evaluation.predictions import Predictor
-from depth_prune_ros.evaluation.predictions import read_depth_topic
 from depth_prune_ros.evaluation.predictions import topic_predictor
 from depth_prune_ros.evaluation.results import FrameResult
 from depth_prune_ros.evaluation.results import latency_percentiles
@@ -47,7 +46,6 @@ __all__ = [
     'evaluate_frames',
     'evaluate_model',
     'latency_percentiles',
-    'read_depth_topic',
 ]
 
 Float = NDArray[np.float32]

@@ -221,23 +221,6 @@ def recorded_predictor(bag: Path, topic: str, rules: Protocol) -> Predictor:
     return replace(predictor, close=found.close)
 
 
-def read_depth_topic(bag: Path, topic: str) -> dict[int, Float]:
-    """
-    Read a recorded depth topic (32FC1 metres or 16UC1 millimetres) as a whole.
-
-    :return: header stamp in nanoseconds -> float32 [h, w] metres, NaN = invalid; images that do
-        not decode are lost
-    :raises BagError: the bag is missing or damaged beyond use, or has no such topic of images
-    """
-    with open_bag(bag) as reader:
-        _check_topic(bag, topic, topics_by_type(reader))
-        depths = (
-            (found.stamp_ns, decode(reader, found, message_to_depth))
-            for found in read_messages(bag, reader, [topic])
-        )
-        return {stamp_ns: depth for stamp_ns, depth in depths if depth is not None}
-
-
 def describe_stamps(stamps: Sequence[int]) -> str:
     """Say which stamps there are in a few words."""
     return f'{stamps[0]}..{stamps[-1]} ({len(stamps)})' if stamps else 'none'

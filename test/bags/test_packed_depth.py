@@ -12,8 +12,8 @@ from depth_prune_ros.bags.info_lines import info_lines
 from depth_prune_ros.bags.losses import collect_findings
 from depth_prune_ros.bags.topics import choose_topics
 from depth_prune_ros.bags.topics import name_topics
-from depth_prune_ros.evaluation.predictions import read_depth_topic
 from depth_prune_ros.evaluation.truth import bag_frames
+from evaluation_scenes import recorded_depth
 import numpy as np
 from numpy.typing import NDArray
 import pytest
@@ -116,8 +116,8 @@ def test_it_is_ground_truth_by_name_and_can_be_judged(tmp_path: Path) -> None:
     (frame,) = bag_frames(path, PACKED).read()
     assert frame.depth is not None
     assert frame.depth[2, 3] == np.float32(1.5)
-    (judged,) = read_depth_topic(path, PACKED).values()
-    np.testing.assert_array_equal(judged, frame.depth)
+    (judged,) = recorded_depth(path, PACKED, [frame]).values()
+    np.testing.assert_allclose(judged, frame.depth, rtol=1e-6)
     for topic in (PACKED, DEPTH):
         (frame,) = bag_frames(path, '', [topic]).read()
         assert frame.depth is None

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from collections.abc import Mapping
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from depth_prune_ros.bags.frames import Frame
+from depth_prune_ros.core.camera import depth_from_disparity
 from depth_prune_ros.core.camera import Intrinsics
 from depth_prune_ros.core.card import METADATA_KEY
 from depth_prune_ros.core.card import ModelCard
+from depth_prune_ros.core.metrics import PLAIN
+from depth_prune_ros.evaluation.predictions import recorded_predictor
 import numpy as np
 from numpy.typing import NDArray
 import onnx
@@ -21,6 +26,7 @@ from rosbags.rosbag2 import Writer
 from rosbags.typesys import get_typestore
 from rosbags.typesys import Stores
 
+Float = NDArray[np.float32]
 BASELINE_M = 0.5
 FX_OVER_WIDTH = 0.6
 WIDTH, HEIGHT = 40, 20
@@ -124,6 +130,19 @@ def write_bag(path: Path, topics: Mapping[str, tuple[str, Sequence[tuple[int, An
         for at, (_, topic, kind, _, message) in enumerate(sorted(everything, key=lambda e: e[0])):
             writer.write(links[topic], START_NS + at, store.serialize_cdr(message, kind))
     return path
+
+
+def recorded_depth(bag: Path, topic: str, frames: Iterable[Frame]) -> dict[int, Float]:
+    """Return by stamp the depth that is judged where frames are judged by a recorded topic."""
+    predictor, found = recorded_predictor(bag, topic, PLAIN), {}
+    with closing(predictor):
+        for one in frames:
+            said = predictor.predict(one)
+            if said is not None:
+                fx_over_width = one.camera.fx_over_width
+                depth = depth_from_disparity(said.disparity, said.baseline_m, fx_over_width)
+                found[one.stamp_ns] = depth
+    return found
 
 
 def header(stamp_ns: int, frame_id: str = 'camera') -> Any:

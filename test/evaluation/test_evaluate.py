@@ -18,7 +18,6 @@ from depth_prune_ros.core.metrics import PLAIN
 from depth_prune_ros.evaluation.evaluate import evaluate_depth_topic
 from depth_prune_ros.evaluation.evaluate import evaluate_model
 from depth_prune_ros.evaluation.evaluate import latency_percentiles
-from depth_prune_ros.evaluation.evaluate import read_depth_topic
 from depth_prune_ros.evaluation.judging import depth_image
 from depth_prune_ros.evaluation.judging import Judged
 from depth_prune_ros.evaluation.tally import Place
@@ -27,6 +26,7 @@ from evaluation_scenes import CARD
 from evaluation_scenes import depth_of
 from evaluation_scenes import frame
 from evaluation_scenes import FX_OVER_WIDTH
+from evaluation_scenes import recorded_depth
 from evaluation_scenes import START_NS
 from evaluation_scenes import write_depth_bag
 import numpy as np
@@ -165,20 +165,21 @@ def test_depth_topic_is_keyed_by_header_stamp(tmp_path: Path) -> None:
     depth = depth_from_disparity(np.full((3, 5), 0.1, np.float32), BASELINE_M, FX_OVER_WIDTH)
     depth[1, 2] = np.nan
     bag = write_depth_bag(tmp_path / 'bag', {START_NS: depth, START_NS + 1: depth * 2})
-    found = read_depth_topic(bag, '/depth')
+    frames = [replace(frame(0), stamp_ns=START_NS + i) for i in range(3)]
+    found = recorded_depth(bag, '/depth', frames)
     assert list(found) == [START_NS, START_NS + 1]
-    np.testing.assert_array_equal(found[START_NS], depth)
-    np.testing.assert_array_equal(found[START_NS + 1], depth * 2)
+    np.testing.assert_allclose(found[START_NS], depth, rtol=1e-6)
+    np.testing.assert_allclose(found[START_NS + 1], depth * 2, rtol=1e-6)
 
 
 def test_depth_topic_that_is_not_there(tmp_path: Path) -> None:
     bag = write_depth_bag(tmp_path / 'bag', {START_NS: np.ones((3, 5), np.float32)})
     with pytest.raises(BagError, match=r'depth images on /range, found image topics /depth'):
-        read_depth_topic(bag, '/range')
+        recorded_depth(bag, '/range', [frame(0)])
     with pytest.raises(BagError, match=r'on /words, found std_msgs/msg/String'):
-        read_depth_topic(bag, '/words')
+        recorded_depth(bag, '/words', [frame(0)])
     with pytest.raises(BagError):
-        read_depth_topic(tmp_path / 'nothing', '/depth')
+        recorded_depth(tmp_path / 'nothing', '/depth', [frame(0)])
 
 
 def test_truncated_depth_bag(tmp_path: Path) -> None:
@@ -186,5 +187,5 @@ def test_truncated_depth_bag(tmp_path: Path) -> None:
     (file,) = bag.glob('*.mcap')
     file.write_bytes(file.read_bytes()[:2000])
     with pytest.raises(BagError) as caught:
-        read_depth_topic(bag, '/depth')
+        recorded_depth(bag, '/depth', [frame(0)])
     assert '\n' not in str(caught.value)
