@@ -60,7 +60,7 @@ class Watch:
     Who looks on.
 
     :param on_frame: sees each frame with what each predictor said of it, in the bag's order
-    :param progress: called with (done, total) after each frame
+    :param progress: called with (done, total) after each frame; total is 0 where nobody knows it
     :param total: how many frames there will be; 0 = as many as the frames say
     """
 
@@ -106,33 +106,21 @@ def evaluate_frames(
     return tally.results()
 
 
-def evaluate_model(
-    frames: Iterable[Frame],
-    engine: DepthEngine,
-    rules: Protocol,
-    *,
-    on_frame: OnFrame | None = None,
-    progress: Progress | None = None,
-) -> Result:
+def evaluate_model(frames: Iterable[Frame], engine: DepthEngine, rules: Protocol) -> Result:
     """
     Judge a model on frames with ground truth, a few frames in memory at a time.
 
     The latency is that of `engine.disparity`, its resizing included; a first run that only
     warms up is not counted.
 
-    :param on_frame: sees each frame with what was predicted
-    :param progress: called with (done, total); total is 0 where `frames` does not know it
     :raises BagError: no frame has ground truth that the protocol can judge
     """
-    watch = Watch(on_frame, progress)
-    (result,) = evaluate_frames(frames, [model_predictor(engine, rules)], rules, watch=watch)
+    (result,) = evaluate_frames(frames, [model_predictor(engine, rules)], rules)
     return _with_figures(result)
 
 
 def evaluate_depth_topic(
-    frames: Iterable[Frame],
-    depths: Mapping[int, Float],
-    rules: Protocol,
+    frames: Iterable[Frame], depths: Mapping[int, Float], rules: Protocol
 ) -> Result:
     """
     Judge recorded depth against the frames of the same header stamps.

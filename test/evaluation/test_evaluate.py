@@ -16,10 +16,13 @@ from depth_prune_ros.core.errors import BagError
 from depth_prune_ros.core.metrics import EIGEN
 from depth_prune_ros.core.metrics import PLAIN
 from depth_prune_ros.evaluation.evaluate import evaluate_depth_topic
+from depth_prune_ros.evaluation.evaluate import evaluate_frames
 from depth_prune_ros.evaluation.evaluate import evaluate_model
 from depth_prune_ros.evaluation.evaluate import latency_percentiles
+from depth_prune_ros.evaluation.evaluate import Watch
 from depth_prune_ros.evaluation.judging import depth_image
 from depth_prune_ros.evaluation.judging import Judged
+from depth_prune_ros.evaluation.predictions import model_predictor
 from depth_prune_ros.evaluation.tally import Place
 from evaluation_scenes import BASELINE_M
 from evaluation_scenes import CARD
@@ -82,12 +85,11 @@ def test_frames_without_ground_truth_are_seen_but_not_judged(red_engine: DepthEn
         assert depth.shape == (CARD.input_height, CARD.input_width)
         seen.append((one.stamp_ns, float(depth[0, 0])))
 
-    result = evaluate_model(
+    (result,) = evaluate_frames(
         [frame(0, 51, None), frame(1, 102, 10)],
-        red_engine,
+        [model_predictor(red_engine, PLAIN)],
         PLAIN,
-        on_frame=look,
-        progress=lambda done, total: steps.append((done, total)),
+        watch=Watch(look, lambda done, total: steps.append((done, total))),
     )
     assert (result.frames, result.frames_in, result.frames_out) == (1, 2, 2)
     assert [s for s, _ in seen] == [START_NS, START_NS + 100_000_000]
@@ -115,7 +117,7 @@ def test_frames_come_in_order_and_few_are_read_ahead(red_engine: DepthEngine) ->
         seen.append((one.stamp_ns - START_NS) // 10**8)
         ahead.append(len(read) - len(seen))
 
-    evaluate_model(source(), red_engine, PLAIN, on_frame=look)
+    evaluate_frames(source(), [model_predictor(red_engine, PLAIN)], PLAIN, watch=Watch(look))
     assert seen == list(range(30))
     assert max(ahead) <= 4
 
