@@ -45,7 +45,6 @@ def write_report(
     results: Sequence[Result],
     shots: Sequence[Shot],
     title: str = 'Depth evaluation',
-    extra: Mapping[str, Any] | None = None,
 ) -> Path:
     """
     Write metrics.json, frames.csv, summary.csv, strip.png (the middle strip) and report.html.
@@ -54,14 +53,12 @@ def write_report(
     below 5 MB. Of what does not fit even then, as many of each kind are left out.
 
     :param results: of the same frames; the first one is what the others are compared with
-    :param extra: further keys of metrics.json
     :return: the page
     :raises ConfigError: the folder cannot be made or written
     """
     analysis = analyse(results)
     page = _render(analysis, shots, title)
-    found = {**results_to_json(analysis), **(extra or {})}
-    write_file(folder / 'metrics.json', _lines(found).encode())
+    write_file(folder / 'metrics.json', _lines(results_to_json(analysis)).encode())
     write_file(folder / 'frames.csv', frames_csv(results).encode())
     write_file(folder / 'summary.csv', summary_csv(analysis).encode())
     if shots:
