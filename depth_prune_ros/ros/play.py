@@ -11,19 +11,13 @@ from dataclasses import field
 import importlib
 from itertools import islice
 import math
-from pathlib import Path
 import struct
 import threading
 import time
 from typing import Any
 
 from depth_prune_ros.bags.inflate import inflate_message
-from depth_prune_ros.bags.reading import open_bag
 from depth_prune_ros.core.errors import BagError
-from depth_prune_ros.core.errors import ReplayError
-from depth_prune_ros.ros.context import ros_context
-from depth_prune_ros.ros.context import wait_until
-import rclpy
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.qos import QoSDurabilityPolicy
@@ -38,7 +32,6 @@ from rosbags.typesys import Stores
 from rosgraph_msgs.msg import Clock
 
 CAMERA_INFO = 'sensor_msgs/msg/CameraInfo'
-MATCH_TIMEOUT_S = 10.0
 # A reader matches a writer and the writer the reader at slightly different moments, and only
 # one of them can be seen from here.
 SETTLE_S = 0.3
@@ -206,39 +199,6 @@ class Player:
             self.report.published_ns[topic][header_stamp_ns(cdr)] = time.time_ns()
         self._publishers[topic].publish(cdr)
         self.report.messages[topic] += 1
-
-
-def play(
-    bag: Path,
-    playback: Playback = ONCE,
-    *,
-    topics: Sequence[str] | None = None,
-    remap: Mapping[str, str] | None = None,
-    wait_for: Sequence[str] = (),
-    stop: threading.Event | None = None,
-) -> PlayReport:
-    """
-    Play a bag on a ROS context of its own (ROS_DOMAIN_ID and the like as the environment says).
-
-    :param bag: anything rosbags reads
-    :param topics: topics to play, as the bag names them; None plays all
-    :param remap: bag's topic -> topic to publish on
-    :param wait_for: topics of the bag that must have a subscriber before it starts
-    :param stop: set it to end early
-    :raises BagError: the bag cannot be read or has nothing to play
-    :raises ReplayError: nobody subscribes to what is to be waited for
-    """
-    with ros_context() as context, open_bag(bag) as reader:
-        node = rclpy.create_node('depth_prune_player', context=context)
-        try:
-            player = Player(node, reader, topics, remap)
-            if not wait_until(lambda: player.matched(wait_for), MATCH_TIMEOUT_S):
-                msg = f'expected subscribers to {", ".join(wait_for)}, found none'
-                raise ReplayError(msg)
-            time.sleep(SETTLE_S)
-            return player.play(playback, stop)
-        finally:
-            node.destroy_node()
 
 
 def message_class(msgtype: str) -> Any:

@@ -22,7 +22,6 @@ from depth_prune_ros.ros.context import ros_context
 from depth_prune_ros.ros.context import spinning
 from depth_prune_ros.ros.context import wait_until
 from depth_prune_ros.ros.play import header_stamp_ns
-from depth_prune_ros.ros.play import play
 from depth_prune_ros.ros.play import Playback
 from depth_prune_ros.ros.play import Player
 from depth_prune_ros.ros.replay import NOTE_KEY
@@ -222,9 +221,7 @@ def test_an_existing_bag_is_not_overwritten(bag: Path, tiny_model: Path, tmp_pat
     assert list(out.iterdir()) == []
 
 
-def test_a_ros1_bag_plays_and_says_what_it_cannot_play(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_ros1_bag_plays_and_says_what_it_cannot_play(tmp_path: Path) -> None:
     types = get_typestore(Stores.ROS1_NOETIC)
     time_type = types.types['builtin_interfaces/msg/Time']
     header = types.types['std_msgs/msg/Header']
@@ -248,11 +245,13 @@ def test_a_ros1_bag_plays_and_says_what_it_cannot_play(
             writer.write(image, 10_000_000 * index, raw)
         raw = types.serialize_ros1(kinds['/note']('hello'), note.msgtype)
         writer.write(note, 0, raw)
-    monkeypatch.setenv('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
-    report = play(path)
+    with ros_context(free_domain()) as context, open_bag(path) as reader:
+        node = rclpy.create_node('player', context=context)
+        report = Player(node, reader).play()
+        with pytest.raises(BagError, match='expected /nothing that can be played'):
+            Player(node, reader, ['/nothing'])
+        node.destroy_node()
     assert report.messages == {'camera/image': 3}
     assert report.skipped == {'/note': 'no message package for our_robot_msgs/msg/Note'}
     stamps = [(7 + index) * 10**9 + 5 for index in range(3)]
     assert list(report.published_ns['camera/image']) == stamps
-    with pytest.raises(BagError, match='expected /nothing that can be played'):
-        play(path, topics=['/nothing'])
