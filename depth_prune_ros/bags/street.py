@@ -23,13 +23,11 @@ from depth_prune_ros.bags.street_light import shadow_length
 from depth_prune_ros.bags.street_render import cast
 from depth_prune_ros.bags.street_render import edges
 from depth_prune_ros.bags.street_render import GridRays
-from depth_prune_ros.bags.street_render import Hits
 from depth_prune_ros.bags.street_render import ListRays
 from depth_prune_ros.bags.street_render import Pose
 from depth_prune_ros.bags.street_scene import lay_out
 from depth_prune_ros.bags.street_shade import Shader
 from depth_prune_ros.bags.street_shade import World
-from depth_prune_ros.bags.street_shapes import Float
 from depth_prune_ros.bags.street_textures import Array
 from depth_prune_ros.bags.street_textures import fractal
 from depth_prune_ros.bags.transforms import Transform
@@ -109,7 +107,6 @@ class StreetFrame:
     :param camera: intrinsics of both eyes
     :param baseline_m: from the left to the right eye
     :param camera_T_velo: [4, 4] takes lidar points to the left optical frame
-    :param world_T_camera: [4, 4] takes the left optical frame to the street (x along, z up)
     """
 
     stamp_ns: int
@@ -120,7 +117,6 @@ class StreetFrame:
     camera: Intrinsics
     baseline_m: float
     camera_T_velo: NDArray[np.float64]  # noqa: N815 - both frames are in the name
-    world_T_camera: NDArray[np.float64]  # noqa: N815
 
 
 class Renderer:
@@ -163,13 +159,6 @@ class Renderer:
     def beside(self, pose: Pose) -> Pose:
         """Return the right eye of a left one."""
         return Pose(pose.origin + self.street.baseline_m * pose.rotation[:, 0], pose.rotation)
-
-    def cast_pixels(self, pose: Pose, time_s: float, uv: Float) -> Hits:
-        """Return what single rays meet; uv [2, N] are pixel coordinates, fractions welcome."""
-        camera = self.street.camera
-        u = ((uv[0] - camera.cx) / camera.fx).astype(np.float32)[None]
-        v = ((uv[1] - camera.cy) / camera.fy).astype(np.float32)[None]
-        return cast(self.world.scene, pose, time_s, ListRays(u, v), self.holes)
 
     def look(self, pose: Pose, time_s: float) -> tuple[NDArray[np.uint8], Array]:
         """Render one eye: uint8 [H, W, 3] RGB and exact depth [H, W] in metres, NaN = sky."""
@@ -257,14 +246,6 @@ def _write_frame(writer: BagWriter, frame: StreetFrame) -> None:
     writer.points('/kitti/velo/pointcloud', stamp, 'velo_link', frame.points)
 
 
-def _street_pose(pose: Pose) -> NDArray[np.float64]:
-    """Return a pose in a right-handed street frame: x along the road, y left, z up."""
-    street_R_world = np.array([[0.0, 0, 1], [-1, 0, 0], [0, 1, 0]])
-    out = np.eye(4)
-    out[:3, :3], out[:3, 3] = street_R_world @ pose.rotation, street_R_world @ pose.origin
-    return out
-
-
 def render_street(street: Street) -> Iterator[StreetFrame]:
     """Render a street moment by moment."""
     renderer = Renderer(street)
@@ -282,5 +263,4 @@ def render_street(street: Street) -> Iterator[StreetFrame]:
             camera=street.camera,
             baseline_m=street.baseline_m,
             camera_T_velo=lidar_mount(),
-            world_T_camera=_street_pose(pose),
         )

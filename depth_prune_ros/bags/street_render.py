@@ -61,23 +61,14 @@ class GridRays:
 class ListRays:
     """Any rays: u and v [K, N], grouped around the N marked pixels of a grid of rays."""
 
-    def __init__(
-        self,
-        u: Array,
-        v: Array,
-        grid: GridRays | None = None,
-        marked: NDArray[np.bool_] | None = None,
-    ) -> None:
-        """Keep the rays; with a grid, only rays at the pixels inside bounds are selected."""
+    def __init__(self, u: Array, v: Array, grid: GridRays, marked: NDArray[np.bool_]) -> None:
+        """Keep the rays and which of them are around which pixel of the grid."""
         self.u, self.v, self.shape = u, v, u.shape
-        self._grid, self._index = grid, np.zeros((0, 0), np.int64)
-        if marked is not None:
-            self._index = np.where(marked, np.cumsum(marked).reshape(marked.shape) - 1, -1)
+        self._grid = grid
+        self._index = np.where(marked, np.cumsum(marked).reshape(marked.shape) - 1, -1)
 
     def select(self, bounds: Bounds) -> Select | None:
         """Return the rays that bounds may cover, or None."""
-        if self._grid is None:
-            return (slice(None), slice(None))
         du = float(self._grid.u[0, 1] - self._grid.u[0, 0])
         where = self._grid.select(bounds + np.array([-du, -du, du, du]))
         if where is None:
