@@ -108,7 +108,6 @@ class Masks:
         self._pressure = pressure
         self.masks = {g: torch.ones(w, requires_grad=True) for g, w in network.widths.items()}
         self.scores = {g: torch.zeros(w) for g, w in network.widths.items()}
-        self.strength = 0.0
         network.gates = dict(self.masks)
         self._floors = {
             group: width if group in whole else self._floor(width)
@@ -170,7 +169,7 @@ class Masks:
             return
         if ranks.rank() == 0:
             select = self._select_checked if step == end else self._select
-            kept, self.strength = select(self._target(step, steps))
+            kept = select(self._target(step, steps))
             for group, mask in self.masks.items():
                 mask.data.copy_(torch.from_numpy(kept[group]))
         ranks.share(self.masks.values())
@@ -200,8 +199,8 @@ class Masks:
         end = min(steps - 1, round(steps * self._pressure.ramp))
         return min(self._pressure.warmup, end), end
 
-    def _select(self, target: float) -> tuple[Kept, float]:
-        """Return the filters worth more than lambda, and lambda, such that the cost fits."""
+    def _select(self, target: float) -> Kept:
+        """Return the filters worth more than a lambda that is such that the cost fits."""
         orders, groups, costs = {}, {}, self._filter_costs()
         for group, mask in self.masks.items():
             score = self.scores[group].numpy().astype(np.float64)
@@ -213,24 +212,24 @@ class Masks:
         ranked = blocks(groups, self._pressure.multiple, self._pressure.saturation)
         if self.budget.free:
             ranked = [block for block in ranked if block.worth > 0]
-        widths, strength = fill(self._floors, ranked, self._cost, target)
+        widths = fill(self._floors, ranked, self._cost, target)
         kept = {}
         for group, order in orders.items():
             kept[group] = np.zeros(len(order), bool)
             kept[group][order[: widths[group]]] = True
-        return kept, strength
+        return kept
 
-    def _select_checked(self, target: float) -> tuple[Kept, float]:
+    def _select_checked(self, target: float) -> Kept:
         """Aim lower until the network as it is fits, where the cost is a prediction."""
-        kept, strength = self._select(target)
+        kept = self._select(target)
         check = self.budget.check or (lambda _: 0.0)
         for _ in range(_AIMS):
             found = check({group: int(mask.sum()) for group, mask in kept.items()})
             if found <= self.budget.amount:
                 break
             target *= self.budget.amount / found
-            kept, strength = self._select(target)
-        return kept, strength
+            kept = self._select(target)
+        return kept
 
     def _filter_costs(self) -> dict[str, float]:
         """Return c_i by group; without pressure all filters count alike."""

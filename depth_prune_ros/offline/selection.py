@@ -75,13 +75,12 @@ def blocks(groups: Mapping[str, Group], step: int, saturation: float = 0.0) -> l
 
 def fill(
     floors: Mapping[str, int], ranked: Sequence[Block], price: Price, target: float
-) -> tuple[Widths, float]:
+) -> Widths:
     """
     Take ranked blocks while the cost fits, then whichever later ones still fit.
 
     :param ranked: worthiest first, a group's own blocks in the order of their widths
     :param price: cost of a network of these widths
-    :return: the widths, and the worth of the first block that did not fit (lambda)
     """
 
     def after(count: int) -> Widths:
@@ -99,4 +98,4 @@ def fill(
             too_big.add(block.group)
         else:
             widths = wider
-    return widths, ranked[low].worth if low < len(ranked) else 0.0
+    return widths

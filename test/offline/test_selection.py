@@ -27,9 +27,9 @@ def test_what_stays_of_a_group_is_worth_more_the_narrower_it_gets() -> None:
         'narrow': Group(np.full(8, 10.0), 1.0, 0, 8),
         'wide': Group(np.full(80, 1.0), 0.1, 0, 80),
     }
-    widths, _ = fill({'narrow': 0, 'wide': 0}, blocks(even, 1, 1.0), _weight, 8.0)
+    widths = fill({'narrow': 0, 'wide': 0}, blocks(even, 1, 1.0), _weight, 8.0)
     assert widths == {'narrow': 4, 'wide': 40}
-    widths, _ = fill({'narrow': 0, 'wide': 0}, blocks(even, 1, 0.0), _weight, 8.0)
+    widths = fill({'narrow': 0, 'wide': 0}, blocks(even, 1, 0.0), _weight, 8.0)
     assert widths == {'narrow': 8, 'wide': 0}
 
 
@@ -59,12 +59,25 @@ def test_a_filter_comes_in_where_it_is_better_by_the_margin() -> None:
         assert masks.masks['stem'].tolist() == [1, 1, 1, 1, *wanted, 0]
 
 
-def test_a_group_narrows_from_its_present_width() -> None:
-    """Lambda is the worth of the seventh filter, with its margin while it is in."""
-    masks = _masks_of_a_stem(6)
-    params = measures(shapes_only('mobilenet').layers, 32 * 64)['params']
-    cost = params.per_filter(masks.widths)['stem']
+@pytest.mark.parametrize(('first', 'widths'), [(5.0, (6, 8)), (12.0, (7, 7))])
+def test_a_group_narrows_from_its_present_width(first: float, widths: tuple[int, int]) -> None:
+    """
+    The stem's seventh filter against the last one of another group, which is in: 10 * 1.2 = 12.
+
+    At a score of 12 it is worth less where it has gone before (6/7 of 12), and more where the
+    stem is whole (8/7 of 12, with its margin).
+    """
+    network = shapes_only('mobilenet', narrow('mobilenet', 8))
+    filters = measures(network.layers, 32 * 64)['filters']
+    masks = Masks(
+        network,
+        Budget(filters, filters.price(network.widths) - 2),
+        Pressure(every=1, warmup=0, margin=0.2, saturation=1.0, floor_filters=1),
+        whole=set(network.widths) - {'stem', 'stage1'},
+    )
+    masks.scores['stem'].copy_(torch.tensor([40.0, 39, 38, 37, 36, 35, first, 1]))
+    masks.scores['stage1'].copy_(torch.tensor([50.0, 49, 48, 47, 46, 45, 44, 10]))
     masks.choose(0, 1)
-    assert masks.strength == pytest.approx(1.2 * 2 / cost * 8 / 7)
+    masks.scores['stem'][6] = 12
     masks.choose(0, 1)
-    assert masks.strength == pytest.approx(2 / cost * 6 / 7)
+    assert (masks.widths['stem'], masks.widths['stage1']) == widths
