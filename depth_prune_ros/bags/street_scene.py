@@ -243,9 +243,8 @@ def _posts(lay: Layout) -> None:
         hand, kind = int(rng.choice([-1, 1])), int(rng.integers(4))
         place = Place(hand * (road.kerb(hand) + 0.45), 0, z + rng.uniform(-4, 4))
         lay.scene.pole(0.035, 2.75, place, metal)
-        shape = square[:, ::-1] if kind == 2 else square if kind == 1 else ring
+        shape = square if kind in (1, 2) else ring
         front = Place(place.x, 2.4, place.z - 0.05, yaw=np.pi / 2)
-        shape = square if kind == 2 else shape
         lay.scene.prism(shape, 0.012, front, Look(lay.atlas[f'sign{kind}']), metal)
         if rng.random() < 0.5:
             bin_look = lay.look('plain', rng.uniform(0.12, 0.4, 3), (1.0, 1.0))
