@@ -99,7 +99,7 @@ def _body_side(rng: Rng, body: Float, axles: tuple[float, float], kind: int) -> 
         canvas.fill((np.abs(z - seam) < 0.012) & (y > 0.3), (38, 38, 40), 0.15)
     for seam in seams[1:]:
         canvas.fill((np.abs(z - seam + 0.16) < 0.09) & (np.abs(y - 0.8) < 0.014), (60, 60, 62), 0)
-    canvas.fill((y < 0.33) & (z > -9), (40, 40, 42), 0)
+    canvas.fill(y < 0.33, (40, 40, 42), 0)
     canvas.fill((np.abs(y - 0.5) < 0.025) & (np.abs(z) < 1.2), (70, 70, 72), 0.5)
     canvas.fill((z > low[0] + size[0] - 0.2) & (np.abs(y - 0.66) < 0.07), (225, 226, 220), 0)
     canvas.fill((z < low[0] + 0.14) & (np.abs(y - 0.78) < 0.1), (150, 20, 18), 0)
@@ -147,7 +147,7 @@ def _body_around(rng: Rng, body: Float, half_m: float) -> Canvas:
     front, back = z > body[:, 0].max() - 0.45, z < body[:, 0].min() + 0.3
     side = np.abs(x)
     canvas.rgb *= (0.7 + 0.3 * np.clip((y - 0.2) / 0.5, 0, 1))[..., None]
-    canvas.fill((y < 0.36) & (side < 9), (36, 36, 38), 0)
+    canvas.fill(y < 0.36, (36, 36, 38), 0)
     canvas.fill(front & (np.abs(y - 0.56) < 0.07) & (side < 0.42), (24, 24, 26), 0)
     canvas.fill(
         front & (np.abs(y - 0.63) < 0.075) & (side > 0.47) & (side < 0.8), (228, 230, 226), 0
@@ -157,7 +157,7 @@ def _body_around(rng: Rng, body: Float, half_m: float) -> Canvas:
     )
     canvas.fill(back & (np.abs(y - 0.76) < 0.10) & (side > 0.6), (158, 18, 16), 0)
     canvas.fill(back & (np.abs(y - 0.76) < 0.03) & (side > 0.64), (226, 170, 160), 0)
-    canvas.fill(back & (np.abs(y - 0.5) < 0.012) & (side < 9), (60, 60, 60), 0.4)
+    canvas.fill(back & (np.abs(y - 0.5) < 0.012), (60, 60, 60), 0.4)
     plate = (front & (np.abs(y - 0.42) < 0.055)) | (back & (np.abs(y - 0.66) < 0.055))
     canvas.fill(plate & (side < 0.26), (232, 232, 226), 0)
     letters = plate & (np.abs(y - np.where(front, 0.42, 0.66)) < 0.035)

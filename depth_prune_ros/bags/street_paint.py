@@ -207,16 +207,16 @@ def sign(kind: int) -> NDArray[np.uint8]:
     x, y = canvas.x[None, :] - 1, canvas.y[:, None] - 1
     r = np.hypot(x, y)
     if kind == 0:
-        canvas.fill((r > 0.72) & (r < 2), (190, 24, 28), 0)
+        canvas.fill(r > 0.72, (190, 24, 28), 0)
         canvas.fill((np.abs(np.abs(x) - 0.25) < 0.16) & (np.abs(y) < 0.34), (25, 25, 25), 0)
     elif kind == 1:
         canvas.fill(np.maximum(np.abs(x), np.abs(y)) < 0.62, (238, 184, 20), 0)
     elif kind == 2:
-        canvas.fill(r < 9, (24, 76, 160), 0)
+        canvas.rgb[:] = (24, 76, 160)
         letter = (np.abs(x + 0.2) < 0.12) | (np.abs(np.hypot(x - 0.05, y - 0.25) - 0.28) < 0.11)
         canvas.fill(letter & (np.abs(y) < 0.62), (235, 235, 235), 0)
     else:
-        canvas.fill(r < 9, (28, 70, 150), 0)
+        canvas.rgb[:] = (28, 70, 150)
         canvas.fill((r > 0.76) | (np.abs(x + y) < 0.17), (190, 24, 28), 0)
     return canvas.rgba()
 

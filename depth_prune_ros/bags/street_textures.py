@@ -58,7 +58,8 @@ class Canvas:
         self.mask[where] = 0
 
     def fill(self, where: NDArray[np.bool_], rgb: tuple[float, float, float], mask: float) -> None:
-        """Fill the pixels of a mask [height, width]."""
+        """Fill the pixels of a mask that broadcasts to [height, width]."""
+        where = np.broadcast_to(where, self.mask.shape)
         self.rgb[where] = rgb
         self.mask[where] = mask
 
