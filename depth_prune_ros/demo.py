@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from depth_prune_ros.bags.street import Street
     from depth_prune_ros.core.metrics import Protocol
-    from depth_prune_ros.evaluation.evaluate import Result
+    from depth_prune_ros.evaluation.results import Result
     from depth_prune_ros.ros.play import Playback
     from depth_prune_ros.ros.replay import ReplayReport
 

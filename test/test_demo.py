@@ -17,7 +17,7 @@ from depth_prune_ros.core.engine import DepthEngine
 from depth_prune_ros.core.metrics import EIGEN
 from depth_prune_ros.core.models import shipped_model
 from depth_prune_ros.evaluation.evaluate import evaluate_model
-from depth_prune_ros.evaluation.evaluate import Result
+from depth_prune_ros.evaluation.results import Result
 from depth_prune_ros.ros.play import ONCE
 from depth_prune_ros.ros.replay import NOTE_KEY
 from depth_prune_ros.ros.replay import ReplayReport

@@ -27,7 +27,6 @@ from depth_prune_ros.bags.reading import topics_by_type
 from depth_prune_ros.bags.topics import choose_topics
 from depth_prune_ros.bags.topics import COMPRESSED
 from depth_prune_ros.bags.topics import depth_is_named
-from depth_prune_ros.bags.topics import find_topics
 from depth_prune_ros.bags.topics import list_topics
 from depth_prune_ros.bags.topics import Topics
 from depth_prune_ros.core.camera import Intrinsics
@@ -37,8 +36,6 @@ from depth_prune_ros.core.images import compressed_to_rgb
 from depth_prune_ros.core.images import image_to_rgb
 import numpy as np
 from numpy.typing import NDArray
-
-__all__ = ['Frame', 'Topics', 'find_topics', 'read_frames']
 
 LIDAR_TOLERANCE_NS = 60 * 10**6
 MAX_TOLERANCE_NS = 50 * 10**6

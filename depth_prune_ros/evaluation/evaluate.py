@@ -23,8 +23,6 @@ from depth_prune_ros.evaluation.predictions import describe_stamps
 from depth_prune_ros.evaluation.predictions import model_predictor
 from depth_prune_ros.evaluation.predictions import Predictor
 from depth_prune_ros.evaluation.predictions import topic_predictor
-from depth_prune_ros.evaluation.results import FrameResult
-from depth_prune_ros.evaluation.results import latency_percentiles
 from depth_prune_ros.evaluation.results import Result
 from depth_prune_ros.evaluation.tally import Part
 from depth_prune_ros.evaluation.tally import Place
@@ -36,17 +34,6 @@ from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from depth_prune_ros.core.engine import DepthEngine
-
-__all__ = [
-    'FrameResult',
-    'Part',
-    'Result',
-    'Watch',
-    'evaluate_depth_topic',
-    'evaluate_frames',
-    'evaluate_model',
-    'latency_percentiles',
-]
 
 Float = NDArray[np.float32]
 # A frame with what each predictor, in their order, said of it (None = nothing), and its place.

@@ -19,7 +19,6 @@ from depth_prune_ros.core.errors import BagError
 from depth_prune_ros.core.metrics import Protocol
 from depth_prune_ros.evaluation.evaluate import evaluate_frames
 from depth_prune_ros.evaluation.evaluate import OnFrame
-from depth_prune_ros.evaluation.evaluate import Part
 from depth_prune_ros.evaluation.evaluate import Watch
 from depth_prune_ros.evaluation.predictions import model_predictor
 from depth_prune_ros.evaluation.predictions import Predictor
@@ -27,6 +26,7 @@ from depth_prune_ros.evaluation.predictions import recorded_predictor
 from depth_prune_ros.evaluation.results import joined
 from depth_prune_ros.evaluation.results import Result
 from depth_prune_ros.evaluation.shards import Shard
+from depth_prune_ros.evaluation.tally import Part
 from depth_prune_ros.evaluation.truth import bag_frames
 from depth_prune_ros.evaluation.truth import BagFrames
 

@@ -15,7 +15,7 @@ from depth_prune_ros.core.errors import BagError
 from depth_prune_ros.core.errors import ModelError
 from depth_prune_ros.core.metrics import EIGEN
 from depth_prune_ros.evaluation.evaluate import evaluate_model
-from depth_prune_ros.evaluation.evaluate import Result
+from depth_prune_ros.evaluation.results import Result
 from depth_prune_ros.offline.card_file import save
 from depth_prune_ros.offline.int8 import Calibrated
 from depth_prune_ros.offline.int8 import quantised

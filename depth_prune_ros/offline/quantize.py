@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import Any
 
 from depth_prune_ros.bags.bag_files import bag_name
-from depth_prune_ros.bags.frames import find_topics
 from depth_prune_ros.bags.frames import Frame
 from depth_prune_ros.bags.frames import read_frames
-from depth_prune_ros.bags.frames import Topics
+from depth_prune_ros.bags.topics import find_topics
+from depth_prune_ros.bags.topics import Topics
 from depth_prune_ros.core.card import ModelCard
 from depth_prune_ros.core.engine import DepthEngine
 from depth_prune_ros.core.errors import ConfigError

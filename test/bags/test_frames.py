@@ -7,12 +7,12 @@ from dataclasses import replace
 import math
 from pathlib import Path
 
-from depth_prune_ros.bags.frames import find_topics
 from depth_prune_ros.bags.frames import Frame
 from depth_prune_ros.bags.frames import read_frames
-from depth_prune_ros.bags.frames import Topics
 from depth_prune_ros.bags.kitti import kitti_to_bag
 from depth_prune_ros.bags.losses import collect_findings
+from depth_prune_ros.bags.topics import find_topics
+from depth_prune_ros.bags.topics import Topics
 from depth_prune_ros.core.errors import BagError
 from depth_prune_ros.core.errors import CameraError
 import kitti_folders as folders

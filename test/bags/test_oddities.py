@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from depth_prune_ros.bags.frames import find_topics
 from depth_prune_ros.bags.frames import Frame
 from depth_prune_ros.bags.frames import read_frames
 from depth_prune_ros.bags.losses import collect_findings
+from depth_prune_ros.bags.topics import find_topics
 from depth_prune_ros.core.errors import BagError
 from depth_prune_ros.core.errors import CameraError
 import numpy as np

@@ -18,11 +18,11 @@ from depth_prune_ros.core.metrics import PLAIN
 from depth_prune_ros.evaluation.evaluate import evaluate_depth_topic
 from depth_prune_ros.evaluation.evaluate import evaluate_frames
 from depth_prune_ros.evaluation.evaluate import evaluate_model
-from depth_prune_ros.evaluation.evaluate import latency_percentiles
 from depth_prune_ros.evaluation.evaluate import Watch
 from depth_prune_ros.evaluation.judging import depth_image
 from depth_prune_ros.evaluation.judging import Judged
 from depth_prune_ros.evaluation.predictions import model_predictor
+from depth_prune_ros.evaluation.results import latency_percentiles
 from depth_prune_ros.evaluation.tally import Place
 from evaluation_scenes import BASELINE_M
 from evaluation_scenes import CARD

@@ -9,7 +9,7 @@ from typing import cast
 from depth_prune_ros.core.engine import DepthEngine
 from depth_prune_ros.core.errors import ModelError
 from depth_prune_ros.core.metrics import DepthMetrics
-from depth_prune_ros.evaluation.evaluate import Result
+from depth_prune_ros.evaluation.results import Result
 from depth_prune_ros.offline.int8 import Calibrated
 from depth_prune_ros.offline.int8_search import Bench
 from depth_prune_ros.offline.int8_search import fewest_float
