@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 Progress = Callable[..., None]
 _EVERY_S = 10.0
-# of the processes that train together, the first one speaks
 _ENDLESS = 10_000
+# of the processes that train together, the first one speaks
 _SPEAKS = os.environ.get('RANK', '0') == '0'
 
 

@@ -54,7 +54,8 @@ class Frame:
     :param baseline_m: distance from the left to the right camera, or None
     :param depth: float32 [H, W] metres in the left camera, NaN = none; sparse from lidar, or a
         depth image; None where the bag has neither
-    :param depth_source: 'lidar', 'depth' (a depth image topic) or None
+    :param depth_source: 'lidar', 'depth' (a depth image topic) or None; where an evaluation's
+        ground truth comes from elsewhere, also 'stereo' (a disparity topic) or 'png' (a folder)
     :param depth_origin: which topic or folder depth is from, in words; without depth '', or why
     :param number: which of the recorded images it is, from 0, those that are left out counted;
         None behind damage that took nobody knows how many

@@ -78,11 +78,12 @@ def edge_loss(disparity: Tensor, hints: Tensor) -> Tensor:
 
 def jump_loss(disparity: Tensor, hints: Tensor) -> Tensor:
     """
-    Take the same mean over the pairs 4, 8 and 12 pixels apart between which the hint jumps alone.
+    As edge_loss, but only over pairs 4, 8 and 12 px apart where the hints jump.
 
-    Such pairs are few, and where a network is not sure where a jump is, no change at all is the
-    least error in the mean over all pairs: edges melt. Counted by themselves they weigh against
-    that, as pairs drawn at edges do in a ranking loss (Xian et al., CVPR 2020).
+    They jump where their log disparity differs by more than 0.2. Such pairs are few, and where a
+    network is not sure where a jump is, no change at all is the least error in the mean over all
+    pairs: edges melt. Counted by themselves they weigh against that, as pairs drawn at edges do
+    in a ranking loss (Xian et al., CVPR 2020).
 
     :param disparity: [N, V, H, W] of V views
     :param hints: [N, V, H, W], NaN = none
