@@ -21,8 +21,8 @@ Price = Callable[[Mapping[str, int]], float]
 class Cost:
     """Learned parameters, and multiply-accumulates of one image."""
 
-    params: float
-    macs: float
+    params: int
+    macs: int
 
 
 def cost(layers: Sequence[Layer], widths: Mapping[str, int], pixels: int) -> Cost:

@@ -55,7 +55,7 @@ def describe(run: Path) -> tuple[list[Group], str]:
     full = cost(network.layers, dense, pixels)
     groups = [_group(network, name, dense[name], pixels) for name in network.widths]
     summary = (
-        f'{last.network}, step {last.step}: {whole.params:.0f} parameters '
+        f'{last.network}, step {last.step}: {whole.params} parameters '
         f'({whole.params / full.params:.1%} of dense), {whole.macs / 1e9:.3f} GMACs '
         f'({whole.macs / full.macs:.1%})'
     )
