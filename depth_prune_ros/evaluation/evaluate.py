@@ -103,7 +103,7 @@ def evaluate_model(frames: Iterable[Frame], engine: DepthEngine, rules: Protocol
     :raises BagError: no frame has ground truth that the protocol can judge
     """
     (result,) = evaluate_frames(frames, [model_predictor(engine, rules)], rules)
-    return _with_figures(result)
+    return _require_judged(result)
 
 
 def evaluate_depth_topic(
@@ -120,7 +120,7 @@ def evaluate_depth_topic(
     """
     predictor = topic_predictor(depths.get, rules, span=lambda: describe_stamps(sorted(depths)))
     (result,) = evaluate_frames(frames, [predictor], rules)
-    return _with_figures(result)
+    return _require_judged(result)
 
 
 def _look(read: Read, predictors: Sequence[Predictor], rules: Protocol) -> Seen:
@@ -139,7 +139,7 @@ def _look(read: Read, predictors: Sequence[Predictor], rules: Protocol) -> Seen:
     return Seen(read.index, read.frame, truth, tuple(judged), tuple(latencies))
 
 
-def _with_figures(result: Result) -> Result:
+def _require_judged(result: Result) -> Result:
     """Refuse a result without one judged frame."""
     if not result.frames:
         low, high = result.rules['min_depth_m'], result.rules['max_depth_m']
