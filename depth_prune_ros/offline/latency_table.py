@@ -11,16 +11,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Mapping
-from collections.abc import Sequence
 from dataclasses import asdict
 from dataclasses import dataclass
+from dataclasses import replace
 import hashlib
 import itertools
 import json
 import os
 from pathlib import Path
 import tempfile
-from typing import Any
 
 from depth_prune_ros.core.errors import ConfigError
 from depth_prune_ros.core.files import write_whole
@@ -70,6 +69,22 @@ class Key:
         return Path(cache) / 'depth_prune_ros' / name
 
 
+@dataclass(frozen=True)
+class _Table:
+    """
+    What a file holds.
+
+    :param done: measurements made
+    :param total: measurements of a whole table
+    :param samples: the networks measured so far
+    """
+
+    key: Key
+    done: int
+    total: int
+    samples: list[Sample]
+
+
 def key(network: str, size: tuple[int, int], threads: int) -> Key:
     """Return what a table made here and now holds for."""
     dense = build(network)
@@ -87,21 +102,21 @@ def load_table(path: Path, wanted: Key) -> LatencyModel:
     if found is None:
         msg = f'{path}: expected a latency table, found none that can be read; leave it out'
         raise ConfigError(msg)
-    key, samples, done, total = found
     for name, value in asdict(wanted).items():
-        if getattr(key, name) != value:
+        other = getattr(found.key, name)
+        if other != value:
             msg = (
-                f'{path}: expected a latency table of {name} {value}, found one of '
-                f'{getattr(key, name)}; leave it out, and one is made for this computer'
+                f'{path}: expected a latency table of {name} {value}, found one of {other}; '
+                'leave it out, and one is made for this computer'
             )
             raise ConfigError(msg)
-    if done != total or not samples:
+    if found.done != found.total or not found.samples:
         msg = (
-            f'{path}: expected a whole latency table, found {done} of {total} measurements; '
-            'leave it out'
+            f'{path}: expected a whole latency table, found {found.done} of {found.total} '
+            'measurements; leave it out'
         )
         raise ConfigError(msg)
-    return LatencyModel(build(key.network), samples)
+    return LatencyModel(build(wanted.network), found.samples)
 
 
 def cached_table(
@@ -115,23 +130,23 @@ def cached_table(
     :param rounds: how often each of them is, the others between
     """
     path, total = wanted.file(), networks * rounds
-    found = _read(path)
-    known = found is not None and (found[0], found[3]) == (wanted, total)
-    _, samples, done, _ = found if found is not None and known else (wanted, [], 0, total)
+    table = _read(path)
+    if table is None or (table.key, table.total) != (wanted, total):
+        table = _Table(wanted, 0, total, [])
     drawn = list(itertools.islice(_widths(build(wanted.network).widths), networks))
     with tempfile.TemporaryDirectory() as folder:
         models: dict[int, Model] = {}
-        for count in range(done, total):
+        for count in range(table.done, total):
             progress(count, total)
             number = count % networks
             if number not in models:
                 network = build(wanted.network, drawn[number])
                 file = Path(folder) / f'{number}.onnx'
                 models[number] = export_model(network, wanted.size, file, wanted.threads)
-            _add(samples, number, Sample(drawn[number], time_model(models[number])))
-            _write(path, wanted, samples, (count + 1, total))
+            _add(table.samples, number, Sample(drawn[number], time_model(models[number])))
+            _write(path, replace(table, done=count + 1))
             progress(count + 1, total)
-    return LatencyModel(build(wanted.network), samples)
+    return LatencyModel(build(wanted.network), table.samples)
 
 
 def _add(samples: list[Sample], number: int, new: Sample) -> None:
@@ -163,8 +178,7 @@ def _widths(dense: Mapping[str, int]) -> Iterator[dict[str, int]]:
         shares = dict(zip(dense, np.minimum(1, whole * spread).tolist(), strict=True))
 
 
-def _read(path: Path) -> tuple[Key, list[Sample], int, int] | None:
-    """Return what a file holds: measurements done, and all of them, stand last."""
+def _read(path: Path) -> _Table | None:
     try:
         values = json.loads(path.read_text())
         samples = [
@@ -174,16 +188,14 @@ def _read(path: Path) -> tuple[Key, list[Sample], int, int] | None:
             )
             for one in values['samples']
         ]
-        return Key(**values['key']), samples, int(values['done']), int(values['total'])
+        return _Table(Key(**values['key']), int(values['done']), int(values['total']), samples)
     except (OSError, ValueError, TypeError, KeyError):
         return None
 
 
-def _write(path: Path, key: Key, samples: Sequence[Sample], done: tuple[int, int]) -> None:
-    values: dict[str, Any] = {'key': asdict(key), 'done': done[0], 'total': done[1]}
-    values['samples'] = [asdict(sample) for sample in samples]
+def _write(path: Path, table: _Table) -> None:
     try:
-        write_whole(path, json.dumps(values).encode())
+        write_whole(path, json.dumps(asdict(table)).encode())
     except OSError as error:
         msg = f'{path}: expected to keep a latency table, found: {error.strerror or error}'
         raise ConfigError(msg) from error
