@@ -235,7 +235,7 @@ def _training(
 
     keep_freed_memory()
     settings = read_config(config, prune)
-    with ranks.together(), stoppable(), bars() as progress:
+    with ranks.process_group(), stoppable(), bars() as progress:
         data = read_data(bags, val, settings, lambda name, n: progress(f'reading {name}', n, 0))
         with training_shown(progress, 'training', out, settings) as report:
             yield settings, data, report

@@ -40,7 +40,7 @@ def run(
 
     keep_freed_memory()
     settings = read_run_config(config)
-    with ranks.together(), stoppable(), bars() as progress:
+    with ranks.process_group(), stoppable(), bars() as progress:
         watch = Watch(
             lambda out, about: training_shown(progress, out.name, out, about), progress, _say_stage
         )

@@ -38,7 +38,7 @@ def measured_loss(predictions: list[Tensor], measured: Tensor) -> Tensor:
         if found.shape[-2:] != measured.shape[-2:]:
             found = functional.interpolate(found, measured.shape[-2:], mode='bilinear')
         error = found[valid].log() - target
-        absolute, mean, square = ranks.means(error.abs(), error, error.square())
+        absolute, mean, square = ranks.global_means(error.abs(), error, error.square())
         invariant = (square - 0.85 * mean.square() + 1e-8).sqrt()
         total = total + 0.5 * absolute + 0.5 * invariant
     return total / len(predictions)
@@ -126,7 +126,7 @@ def _errors(disparity: Tensor, hints: Tensor) -> tuple[Tensor, Tensor]:
 def _mean(values: list[Tensor], weights: list[Tensor]) -> Tensor:
     """Return the weighted mean of all values (they are weighted already); 0 without weight."""
     sums = [torch.stack([part.sum() for part in parts]).sum() for parts in (values, weights)]
-    value, weight = ranks.means(*(one.view(1) for one in sums))
+    value, weight = ranks.global_means(*(one.view(1) for one in sums))
     return value / weight.clamp_min(1e-9)
 
 

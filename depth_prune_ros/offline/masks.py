@@ -172,7 +172,7 @@ class Masks:
             kept = select(self._target(step, steps))
             for group, mask in self.masks.items():
                 mask.data.copy_(torch.from_numpy(kept[group]))
-        ranks.share(self.masks.values())
+        ranks.broadcast(self.masks.values())
 
     def state(self) -> dict[str, Tensor]:
         """Return masks and scores as tensors, for a checkpoint."""

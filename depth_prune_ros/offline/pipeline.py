@@ -146,17 +146,17 @@ class Pipeline:
         if first:
             record = StageFolder(folder, stage.inputs())
             begun = record.begin(goes_on=stage.trains)
-        ranks.wait()
+        ranks.barrier()
         done = is_done(folder)
-        ranks.wait()
+        ranks.barrier()
         if not done and (first or stage.trains):
             stage.make(folder)
-        ranks.wait()
+        ranks.barrier()
         if record is not None and begun is not None:
             if not done:
                 record.finish(stage.products(folder))
             self._watch.stage(stage.name, begun)
-        ranks.wait()
+        ranks.barrier()
 
     def _training(
         self,

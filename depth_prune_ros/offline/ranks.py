@@ -41,7 +41,7 @@ def count() -> int:
 
 
 @contextmanager
-def together() -> Iterator[None]:
+def process_group() -> Iterator[None]:
     """
     Join the processes that torchrun started; alone, do nothing.
 
@@ -62,7 +62,7 @@ def together() -> Iterator[None]:
         distributed.destroy_process_group()
 
 
-def wait() -> None:
+def barrier() -> None:
     """Wait until every rank is here."""
     if count() > 1:
         distributed.barrier()
@@ -83,7 +83,7 @@ def from_first(make: Callable[[], Value]) -> Value:
     return value
 
 
-def share(tensors: Iterable[Tensor]) -> None:
+def broadcast(tensors: Iterable[Tensor]) -> None:
     """Give every rank what rank 0 has, all in one exchange."""
     if count() > 1:
         found = list(tensors)
@@ -105,7 +105,7 @@ def average_gradients(parameters: Iterable[Tensor]) -> None:
         _spread(flat / count(), found)
 
 
-def mean_of(values: Mapping[str, float]) -> dict[str, float]:
+def all_reduce_mean(values: Mapping[str, float]) -> dict[str, float]:
     """Return the mean of each value over the ranks; one that a rank lacks is 0 there."""
     if count() == 1:
         return dict(values)
@@ -130,7 +130,7 @@ def any_rank(flag: bool) -> bool:
     return bool(found > 0)
 
 
-def total(value: Tensor) -> Tensor:
+def all_reduce_sum(value: Tensor) -> Tensor:
     """Return the sum over the ranks; gradients flow back to each rank's summand."""
     if count() == 1:
         return value
@@ -138,12 +138,12 @@ def total(value: Tensor) -> Tensor:
     return found
 
 
-def means(*values: Tensor) -> list[Tensor]:
+def global_means(*values: Tensor) -> list[Tensor]:
     """Return the mean of each tensor's elements over the ranks, which may have unlike many."""
     if count() == 1:
         return [value.mean() for value in values]
     number = values[0].new_tensor(float(values[0].numel()))
-    sums = total(torch.stack([*(value.sum() for value in values), number]))
+    sums = all_reduce_sum(torch.stack([*(value.sum() for value in values), number]))
     return list(sums[:-1] / sums[-1])
 
 
@@ -172,10 +172,10 @@ class _RankNorm(nn.BatchNorm2d):
             return super().forward(image)
         values = image.float()
         number = image.numel() // image.shape[1] * count()  # the ranks' parts are equal
-        mean = total(values.sum((0, 2, 3))) / number
+        mean = all_reduce_sum(values.sum((0, 2, 3))) / number
         # around the mean, in a second exchange: a difference of squares loses its digits
         apart = values - mean.view(1, -1, 1, 1)
-        variance = total(apart.square().sum((0, 2, 3))) / number
+        variance = all_reduce_sum(apart.square().sum((0, 2, 3))) / number
         with torch.no_grad():
             rate = self.momentum if self.momentum is not None else 0.1
             self.running_mean.lerp_(mean, rate)

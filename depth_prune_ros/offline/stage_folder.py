@@ -34,7 +34,7 @@ class Begun:
     """
     How a stage begins.
 
-    :param state: 'unchanged', 'gone on with' or 'made'
+    :param state: 'unchanged', 'resumed' or 'made'
     :param why: of one that is made again: what has changed
     """
 
@@ -76,7 +76,7 @@ class StageFolder:
             trained = exists(self.path)
             stopped = goes_on and not record['done'] and trained
             if same and stopped:
-                return Begun('gone on with')
+                return Begun('resumed')
             lost = f'missing: {", ".join(missing)}' if missing else ''
             why = lost if same else _changes(record['inputs'], self._inputs)
             whole = record['done'] and (not missing or trained)

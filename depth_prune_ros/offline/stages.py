@@ -109,7 +109,7 @@ def prune(
     last = trainer.run(out, data.validation, report)
     if bench is not None and ranks.rank() == 0:
         record_latency(out, bench, masks.budget.amount if counts_latency(budget) else None)
-    ranks.wait()
+    ranks.barrier()
     return last
 
 

@@ -137,7 +137,7 @@ class Trainer:
                 raise TrainingError(msg) from error
             writer.wait()
             self.held_up_s = writer.held_up_s
-            ranks.wait()
+            ranks.barrier()
             if stopped:
                 msg = f'{checkpoints.latest(out)}: stopped; the same command goes on from there'
                 raise KeyboardInterrupt(msg)
@@ -182,11 +182,11 @@ class Trainer:
 
         :raises TrainingError: a rank does not see the run's folder
         """
-        steps = ranks.mean_of({'step': self.step})['step']
+        steps = ranks.all_reduce_mean({'step': self.step})['step']
         if steps != self.step:
             msg = f'rank {ranks.rank()}: expected the run at its last checkpoint, found step '
             raise TrainingError(f'{msg}{self.step}; keep the run where every machine sees it')
-        ranks.share(self.network.state_dict().values())
+        ranks.broadcast(self.network.state_dict().values())
         first = ranks.rank() == 0
         bf16, last = self.speed.bf16, self.speed.channels_last
         agreed = (ranks.any_rank(first and bf16), ranks.any_rank(first and last))
@@ -238,7 +238,7 @@ class Trainer:
         if len(self._teachers) and config.losses.distillation:
             terms['distillation'] = self._distil(predictions, batch)
         total = terms['task'] + terms.get('distillation', 0.0)
-        found = ranks.mean_of({name: float(term.detach()) for name, term in terms.items()})
+        found = ranks.all_reduce_mean({name: float(term.detach()) for name, term in terms.items()})
         value = found['task'] + found.get('distillation', 0.0)
         self._check(self._guard.fault(value))  # grid_sample's backward crashes where it is nan
         self._optimiser.zero_grad(set_to_none=True)

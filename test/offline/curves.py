@@ -117,7 +117,7 @@ def exact_direction(folder: Path, masks: Mapping[str, Tensor]) -> Tensor:
 def main() -> None:
     """Write the curves of the ranks that torchrun started; only one reports any."""
     folder, out = map(Path, sys.argv[1:])
-    with ranks.together():
+    with ranks.process_group():
         found = curves(folder, out)
         (out / f'rank{ranks.rank()}.json').write_text(json.dumps(found))
 

@@ -263,7 +263,7 @@ def test_a_killed_run_goes_on_where_it_was(folder: Path, copy: Path) -> None:
         process.send_signal(signal.SIGKILL)
         process.communicate()
     found = _run(config)
-    assert _states(found) == ['unchanged'] * 2 + ['gone on with'] + ['made'] * 5
+    assert _states(found) == ['unchanged'] * 2 + ['resumed'] + ['made'] * 5
     for stage in ('train', 'prune', 'finetune'):
         assert_same_run(copy / 'out' / stage, folder / 'out' / stage)
 

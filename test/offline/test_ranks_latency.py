@@ -48,7 +48,7 @@ def measure(bench, widths):
 latency_table.export_model = lambda network, *_: network
 latency_table.time_model = time
 LatencyBench.measured = measure
-with ranks.together():
+with ranks.process_group():
     bench = latency_bench(TrainConfig(height=32, width=64), 'mobilenet')
     network = build('mobilenet')
     price = bench.measure.price(network.widths)

@@ -30,7 +30,7 @@ def test_what_was_before_a_change_stays_beside_it(tmp_path: Path) -> None:
     whole.finish()
     _begin(path, 20)
     _checkpoint(path, 12)
-    assert StageFolder(path, {'steps': 20}).begin(goes_on=True).state == 'gone on with'
+    assert StageFolder(path, {'steps': 20}).begin(goes_on=True).state == 'resumed'
     begun = StageFolder(path, {'steps': 30}).begin(goes_on=True)
     assert (begun.state, begun.why) == ('made', 'changed: steps')
     assert _steps(tmp_path) == ['train.before/step-0000010', 'train.stopped/step-0000012']
