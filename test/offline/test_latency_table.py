@@ -92,11 +92,12 @@ def test_a_damaged_table_in_the_cache_is_made_anew(cache: Path, damage: str) -> 
 
 def test_a_table_that_the_disk_does_not_take_leaves_nothing(cache: Path) -> None:
     samples = [Sample({'a': 8}, Timing((7.0,), ({'a': 7.0},)))]
-    latency_table._write(MOBILENET.file(), MOBILENET, samples, (1, 2))
+    table = latency_table._Table(MOBILENET, 1, 2, samples)
+    latency_table._write(MOBILENET.file(), table)
     before = MOBILENET.file().read_text()
     said = f'^{MOBILENET.file()}: expected to keep a latency table, found: File too large$'
     with files_of_at_most(len(before) - 1), pytest.raises(ConfigError, match=said):
-        latency_table._write(MOBILENET.file(), MOBILENET, samples, (2, 2))
+        latency_table._write(MOBILENET.file(), replace(table, samples=samples * 2))
     assert MOBILENET.file().read_text() == before
     assert [file.name for file in cache.iterdir()] == [MOBILENET.file().name]
 
