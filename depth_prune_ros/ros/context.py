@@ -30,6 +30,7 @@ DOMAINS = range(1, 102)
 POLL_S = 0.02
 # What rclpy's RCLError of service_send_response says.
 _UNSENT = 'failed to send response'
+_NO_TYPE = 'is not a valid Parameter.Type'
 _turns = count()
 
 
@@ -107,7 +108,8 @@ def spinning(
     """
     Serve a node's callbacks in a thread; the node is destroyed at the end.
 
-    A service's answer that cannot be sent, as the asker is gone or slow, is warned of.
+    A service's answer that cannot be sent, as the asker is gone or slow, is warned of, and so is a
+    request to set a parameter of a type that does not exist.
 
     :param first: called in the thread before any callback
     :param ended: called in the thread when it ends, also by an exception of a callback
@@ -119,7 +121,7 @@ def spinning(
         try:
             if first is not None:
                 first()
-            while _spun_until_lost(executor, node):
+            while _spun_until_failed_request(executor, node):
                 pass
         finally:
             if ended is not None:
@@ -137,8 +139,8 @@ def spinning(
         node.destroy_node()
 
 
-def _spun_until_lost(executor: SingleThreadedExecutor, node: Node) -> bool:
-    """Spin to the end, or until an answer is lost, which rclpy raises in the executor: True."""
+def _spun_until_failed_request(executor: SingleThreadedExecutor, node: Node) -> bool:
+    """Spin to the end, or until what rclpy itself raises of a request in the executor: True."""
     try:
         with suppress(ExternalShutdownException):
             executor.spin()
@@ -146,6 +148,11 @@ def _spun_until_lost(executor: SingleThreadedExecutor, node: Node) -> bool:
         if _UNSENT not in str(error):
             raise
         node.get_logger().warning(f'an answer was lost: {error}')
+        return True
+    except ValueError as error:
+        if _NO_TYPE not in str(error):
+            raise
+        node.get_logger().warning(f'a request to set parameters was left out: {error}')
         return True
     return False
 

@@ -12,6 +12,10 @@ from depth_prune_ros.ros.context import ros_context
 from depth_prune_ros.ros.context import spinning
 from depth_prune_ros.ros.context import wait_until
 import pytest
+from rcl_interfaces.msg import Parameter
+from rcl_interfaces.msg import ParameterValue
+from rcl_interfaces.srv import SetParameters
+from rcl_interfaces.srv import SetParametersAtomically
 import rclpy
 from rclpy import executors
 from rclpy._rclpy_pybind11 import RCLError
@@ -89,6 +93,31 @@ def test_an_answer_that_cannot_be_sent_does_not_end_the_node(
         assert found.result().success
         assert not lost.done()
         assert not ended.is_set()
+
+
+@pytest.mark.parametrize('atomically', [False, True])
+def test_a_parameter_of_a_type_that_does_not_exist_does_not_end_the_node(
+    atomically: bool, capfd: pytest.CaptureFixture[str]
+) -> None:
+    service, name = (
+        (SetParametersAtomically, 'a/set_parameters_atomically')
+        if atomically
+        else (SetParameters, 'a/set_parameters')
+    )
+    told = 'a request to set parameters was left out: 99 is not a valid Parameter.Type'
+    ended = threading.Event()
+    with ros_context(free_domain()) as context:
+        server, asker = (rclpy.create_node(name, context=context) for name in ('a', 'b'))
+        client = asker.create_client(service, name)
+        with spinning(server, ended=ended.set), spinning(asker):
+            assert client.wait_for_service(20.0)
+            value = ParameterValue(type=99)
+            odd = service.Request(parameters=[Parameter(name='use_sim_time', value=value)])
+            client.call_async(odd)
+            assert wait_until(lambda: told in capfd.readouterr().err, 20.0)
+            found = client.call_async(service.Request(parameters=[]))
+            assert wait_until(found.done, 20.0)
+            assert not ended.is_set()
 
 
 @pytest.mark.filterwarnings('ignore::pytest.PytestUnhandledThreadExceptionWarning')
