@@ -103,4 +103,5 @@ def _run(
     try:
         runpy.run_module('depth_prune_ros.cli', run_name='__main__', alter_sys=True)
     finally:
+        # multiprocessing ends its processes without them
         atexit._run_exitfuncs()

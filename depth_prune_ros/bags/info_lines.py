@@ -11,8 +11,8 @@ from depth_prune_ros.bags.streams import Camera
 from depth_prune_ros.bags.streams import Cloud
 from depth_prune_ros.bags.streams import Disparity
 from depth_prune_ros.bags.streams import Stream
+from depth_prune_ros.bags.topic_names import is_kitti
 from depth_prune_ros.bags.topics import depth_is_named
-from depth_prune_ros.bags.topics import is_kitti
 from depth_prune_ros.bags.topics import topic_options
 from depth_prune_ros.bags.topics import Topics
 from depth_prune_ros.core.images import RGB_ENCODINGS
@@ -112,13 +112,13 @@ def _uses(info: BagInfo) -> Iterator[str]:
     found, named = _truth(info), _truth_to_name(info)
     judged_by = ['--ground-truth', named.topic] if named and not found else []
     left = _left(info)
-    # the default leaves out what is sky in KITTI's images
-    judged_by += ['--protocol', 'plain'] if left and not is_kitti(left.topic) else []
     if judged_by and left and isinstance(named, Camera) and named.frame_id != left.frame_id:
         hints.append(
             f'{named.topic} is in the frame {named.frame_id!r}, the camera in {left.frame_id!r}: '
             'judge by it only where it is registered to the camera all the same'
         )
+    # the default leaves out what is sky in KITTI's images
+    judged_by += ['--protocol', 'plain'] if left and not is_kitti(left.topic) else []
     yield from (f'hint: {hint}' for hint in hints)
     no_camera = [] if left else [f'a camera {_unusable(info)}']
     no_views = [] if found or _pair(info) else [f'a right camera with baseline, or {_TRUTH}']

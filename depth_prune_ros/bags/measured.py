@@ -96,17 +96,19 @@ class MeasuredDepth:
         self, left: Stamped, image: Stamped, camera: Intrinsics
     ) -> NDArray[np.float32] | None:
         """Return the depth [H, W] of an image that is whole and registered to the left one."""
-        depth = decode(self._reader, image, message_to_depth)
-        if depth is None:
+        theirs, ours = (found.message.header.frame_id for found in (image, left))
+        if not self._any_frame and theirs != ours:
+            self._leave_out(f'in {theirs!r} are not registered to those in {ours!r}')
             return None
-        height, width = depth.shape
-        same_size = (width, height) == (camera.width, camera.height)
-        frames = image.message.header.frame_id, left.message.header.frame_id
-        if same_size and (self._any_frame or frames[0] == frames[1]):
+        depth = decode(self._reader, image, message_to_depth)
+        if depth is None or depth.shape == (camera.height, camera.width):
             return depth
-        self._oddities.unfit(
-            self._topics.depth or '',
-            f'depth images of {width}x{height} in {frames[0]!r} are not registered to '
-            f'those of {camera.width}x{camera.height} in {frames[1]!r} and are left out',
+        size, wanted = f'{depth.shape[1]}x{depth.shape[0]}', f'{camera.width}x{camera.height}'
+        self._leave_out(
+            f'of {size} in {theirs!r} are not registered to those of {wanted} in {ours!r}'
         )
         return None
+
+    def _leave_out(self, which: str) -> None:
+        text = f'depth images {which} and are left out'
+        self._oddities.unfit(self._topics.depth or '', text)

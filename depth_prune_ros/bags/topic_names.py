@@ -12,6 +12,11 @@ _CAMERA = re.compile(r'colou?r(?!ed|i)|rgb|left|right|infra|(^|_)ir\d?(_|$)')
 _OURS = 'depth_node'
 
 
+def is_kitti(topic: str) -> bool:
+    """Tell whether a topic has a name that kitti2bag and bag kitti give."""
+    return topic.startswith('/kitti/')
+
+
 def predicts(topic: str, info: str | None) -> bool:
     """
     Tell whether a depth topic is what this package's node published, which measures nothing.

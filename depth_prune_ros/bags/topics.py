@@ -144,11 +144,6 @@ def choose_topics(
     return replace(found, **named)
 
 
-def is_kitti(topic: str) -> bool:
-    """Tell whether a topic has a name that kitti2bag and bag kitti give."""
-    return topic.startswith('/kitti/')
-
-
 def misnamed_topics(types: Mapping[str, str]) -> dict[str, str]:
     """
     Find the topics of name_topics that a bag does not have, or has with another type.

@@ -2,7 +2,7 @@
 Depth messages to metres: raw, and as compressed_depth_image_transport packs them.
 
 That is a sensor_msgs/CompressedImage of format "16UC1; compressedDepth png": a header of 12 bytes,
-then 16 bits a pixel as PNG or RVL (Wilson, "Fast lossless depth image compression", ISS 2017).
+then 16 bits a pixel as PNG or RVL (Wilson, "Fast lossless depth image compression", 2017).
 Those of 16UC1 are millimetres, those of 32FC1 the inverse of the depth, quantised by two
 parameters in the header.
 """
@@ -70,7 +70,7 @@ def compressed_to_depth(msg: Any) -> NDArray[np.float32]:
         depth = pixels / np.float32(1000)
     else:
         header = data[: _HEADER.itemsize].view(_HEADER)[0]
-        with np.errstate(divide='ignore'):
+        with np.errstate(all='ignore'):
             depth = header['a'] / (pixels - header['b'])
     depth[~(np.isfinite(depth) & (depth > 0)) | (pixels == 0)] = np.nan
     return np.asarray(depth, np.float32)
@@ -116,7 +116,7 @@ def _numbers(words: NDArray[np.uint32]) -> NDArray[np.int64]:
     """Read numbers of nibbles, lowest first: three bits, and one that says that more follow."""
     nibbles = (words[:, None] >> np.arange(28, -1, -4, dtype=np.uint32) & 15).ravel()
     ends = np.flatnonzero(nibbles < 8)
-    starts = np.concatenate([ends[:0], [0], ends[:-1] + 1])[: ends.size]
+    starts = np.concatenate([[0], ends[:-1] + 1])[: ends.size]
     lengths = ends - starts + 1
     if lengths.max(initial=0) > _MOST_NIBBLES:
         kept = int(np.argmax(lengths > _MOST_NIBBLES))

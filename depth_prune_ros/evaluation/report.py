@@ -131,15 +131,14 @@ def _figures(analysis: Analysis) -> Iterator[tuple[str, str, str]]:
         'within a factor of 1.25 (a1)',
         (f'{found["a1"].low:.1%} to {found["a1"].high:.1%}'),
     )
-    first, *others = analysis.results
-    for other, versus in zip(others[:1], analysis.against_first, strict=False):
-        compared = versus.get('abs_rel')
-        if compared:
-            yield (
-                compared.verdict,
-                f'{other.name} against {first.name}, AbsRel',
-                (f'{compared.difference.value:+.4f}, p {compared.p_value:.2g}'),
-            )
+    compared = analysis.against_first[0].get('abs_rel') if analysis.against_first else None
+    if compared:
+        first, second, *_ = analysis.results
+        yield (
+            compared.verdict,
+            f'{second.name} against {first.name}, AbsRel',
+            f'{compared.difference.value:+.4f}, p {compared.p_value:.2g}',
+        )
 
 
 def _charts(results: Sequence[Result], judged: Sequence[tuple[str, Breakdown]]) -> list[Chart]:

@@ -65,6 +65,15 @@ def test_a_stereo_camera_with_lidar_can_do_everything(tmp_path: Path) -> None:
     assert found['replay'] == f'replay: depth-prune replay {path} --protocol plain'
 
 
+def test_depth_in_another_frame_is_no_hint_where_there_is_a_lidar(tmp_path: Path) -> None:
+    bag = robot('/cam')
+    bag.depth('/depth/image', START_NS, np.full((6, 8), 2, np.float32), 'depth_frame')
+    path = bag.write(tmp_path / 'bag')
+    found = lines_of(path)
+    assert found['evaluate'] == f'evaluate: depth-prune evaluate {path} --protocol plain'
+    assert 'hint' not in found
+
+
 def test_kittis_bags_are_judged_by_its_protocol(tmp_path: Path) -> None:
     path = robot('/kitti/camera_color_left').write(tmp_path / 'bag')
     assert lines_of(path)['evaluate'] == f'evaluate: depth-prune evaluate {path}'

@@ -62,16 +62,24 @@ def test_it_is_found_and_has_its_values(tmp_path: Path) -> None:
 
 
 def test_it_has_to_be_registered_too(tmp_path: Path) -> None:
-    for name, bag in (
-        ('frame', rgbd(packed(MM), frame='depth_frame')),
-        ('size', rgbd(packed(MM[:, :4]))),
+    for name, bag, told in (
+        (
+            'frame',
+            rgbd(packed(MM), frame='depth_frame'),
+            "in 'depth_frame' are not registered to ",
+        ),
+        (
+            'size',
+            rgbd(packed(MM[:, :4])),
+            "of 4x6 in 'cam' are not registered to those of 8x6 in ",
+        ),
     ):
         with collect_findings() as findings:
             (frame,) = read_frames(bag.write(tmp_path / name))
         assert frame.depth is None
         (warning,) = findings.warnings
-        size = '8x6' if name == 'frame' else '4x6'
-        assert f'depth images of {size} in ' in warning
+        assert f'depth images {told}' in warning
+        assert warning.endswith("in 'cam' and are left out")
     name_topics(depth=PACKED)
     (frame,) = read_frames(tmp_path / 'frame')
     assert frame.depth is not None
@@ -92,6 +100,13 @@ def test_one_that_is_damaged_is_lost_alone(tmp_path: Path) -> None:
     assert frame.depth is None
     (loss,) = findings.losses.values()
     assert 'expected a whole PNG of 16 bits a pixel' in loss.damages[0].reason
+
+
+def test_one_in_another_frame_is_not_even_decoded(tmp_path: Path) -> None:
+    with collect_findings() as findings:
+        (frame,) = read_frames(rgbd(b'no image', frame='depth_frame').write(tmp_path / 'bag'))
+    assert frame.depth is None
+    assert not findings.losses
 
 
 def test_bag_info_offers_it(tmp_path: Path) -> None:

@@ -76,6 +76,15 @@ def test_quantised_inverse_depth_is_taken_back(way: str) -> None:
     np.testing.assert_array_equal(np.isnan(depth), MM == 0)
 
 
+@pytest.mark.parametrize('a', [0.0, float('nan'), 3e38])
+def test_parameters_that_are_damaged_are_no_depth(a: float) -> None:
+    """Division by what the header says gives no number: then there is none."""
+    data = struct.pack('<iff', 0, a, 65535 - 1e-3) + png(MM)
+    depth = message_to_depth(message('32FC1; compressedDepth png', data))
+    assert np.isnan(depth[1, 1])
+    assert not np.isinf(depth).any()
+
+
 def test_a_long_run_of_nothing_is_an_image_too() -> None:
     """A number of 7 nibbles: 307200 zeros, then no pixel that was measured."""
     data = HEADER + struct.pack('<II', 640, 480) + struct.pack('<I', 0x8888B910)
