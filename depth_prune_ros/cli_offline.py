@@ -208,10 +208,13 @@ def _say_latency(run: Path) -> None:
 
 def _say_metrics(run: Path) -> None:
     """Print what the last validation found, bag by bag."""
+    from depth_prune_ros.core.card import judged_by
     from depth_prune_ros.offline.checkpoint import load
 
-    found = load(run).card.get('metrics', {})
+    card = load(run).card
+    found = card.get('metrics', {})
     if found:
+        say(f'validation, protocol {judged_by(card["provenance"])}:')
         names = list(next(iter(found.values())))
         rows = [
             (bag, *(f'{metrics[name]:.4f}' for name in names)) for bag, metrics in found.items()

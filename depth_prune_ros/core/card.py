@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from dataclasses import dataclass
 from dataclasses import field
@@ -85,6 +86,11 @@ class ModelCard:
             msg = f'expected a model card of schema version {SCHEMA_VERSION}, found {version}'
             raise ModelError(msg)
         return cls(**_checked(values))
+
+
+def judged_by(provenance: Mapping[str, Any]) -> str:
+    """Return the name of the protocol behind a card's metrics; version 0.1 had one alone."""
+    return str(provenance.get('protocol', 'eigen'))
 
 
 # keys that files of version 0.1 do not have

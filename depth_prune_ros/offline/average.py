@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from depth_prune_ros.core.card import judged_by
 from depth_prune_ros.core.errors import CheckpointError
 from depth_prune_ros.offline import checkpoint as checkpoints
 from depth_prune_ros.offline.card_validation import validated
@@ -57,7 +58,7 @@ def average(
     provenance = {**_together(found), ORIGIN: {'averaged': digests}}
     card = {**found[0].card, 'provenance': provenance, 'metrics': {}}
     mean = replace(found[0], weights=weights, card=card)
-    (judged,) = validated([mean], val, reading)
+    (judged,) = validated([mean], val, judged_by(provenance), reading)
     checkpoints.save(out, judged)
     return judged
 

@@ -10,12 +10,14 @@ from typing import Any
 from typing import Literal
 
 from depth_prune_ros.core.errors import ConfigError
+from depth_prune_ros.core.metrics import protocol as find_protocol
 from depth_prune_ros.offline.config_file import ConfigFile
 from depth_prune_ros.offline.config_file import explain
 from depth_prune_ros.offline.config_file import Key
 from depth_prune_ros.offline.config_file import read_file
 from depth_prune_ros.offline.config_file import where
 from depth_prune_ros.offline.networks.catalogue import NETWORKS
+from pydantic import AfterValidator
 from pydantic import BaseModel
 from pydantic import BeforeValidator
 from pydantic import ConfigDict
@@ -47,6 +49,14 @@ class Strict(BaseModel):
         return _no_switch(value) if number else value
 
 
+def _known_protocol(name: str) -> str:
+    try:
+        return find_protocol(name).name
+    except ConfigError as error:
+        raise ValueError(str(error)) from error
+
+
+ProtocolName = Annotated[str, AfterValidator(_known_protocol)]
 Share = Annotated[float, BeforeValidator(_no_switch), Field(gt=0, le=1)]
 
 
@@ -137,6 +147,7 @@ class TrainConfig(Strict):
     seed: int = Field(0, ge=0, lt=_COUNTABLE, description='of batches, changes and new weights')
     checkpoint_every: int = Field(100, ge=1, lt=_COUNTABLE, description='steps')
     validate_every: int = Field(200, ge=1, lt=_COUNTABLE, description='steps')
+    protocol: ProtocolName = Field('eigen', description='of validation; plain: whole images')
     shares: dict[str, Share] = Field(
         default_factory=dict, description='bag name (street*) -> share of the samples'
     )

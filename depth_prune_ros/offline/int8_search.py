@@ -10,10 +10,11 @@ from pathlib import Path
 import tempfile
 
 from depth_prune_ros.bags.frames import Frame
+from depth_prune_ros.core.card import judged_by
 from depth_prune_ros.core.engine import DepthEngine
 from depth_prune_ros.core.errors import BagError
 from depth_prune_ros.core.errors import ModelError
-from depth_prune_ros.core.metrics import EIGEN
+from depth_prune_ros.core.metrics import protocol as find_protocol
 from depth_prune_ros.evaluation.evaluate import evaluate_model
 from depth_prune_ros.evaluation.results import Result
 from depth_prune_ros.offline.card_file import save
@@ -59,7 +60,7 @@ class Trial:
 
 
 class Bench:
-    """Makes int8 models and judges them on validation frames, by Eigen's protocol."""
+    """Makes int8 models and judges them on validation frames, by the card's protocol."""
 
     def __init__(
         self, engine: DepthEngine, frames: Mapping[str, Sequence[Frame]], progress: Progress
@@ -86,10 +87,11 @@ class Bench:
 
     def _judge(self, engine: DepthEngine, step: str) -> dict[str, Result]:
         results: dict[str, Result] = {}
+        rules = find_protocol(judged_by(self._card.provenance))
         done, total = 0, sum(len(frames) for frames in self._frames.values())
         for bag, frames in self._frames.items():
             try:
-                results[bag] = evaluate_model(frames, engine, EIGEN)
+                results[bag] = evaluate_model(frames, engine, rules)
             except BagError as error:
                 msg = f'{bag}: {error}'
                 raise BagError(msg) from error

@@ -214,11 +214,11 @@ class Pipeline:
     def _export_inputs(self) -> Inputs:
         runs = {name: run_digest(self._folder(name)) for name in ('finetune', 'train')}
         val = self._inputs.bags(self._config.val, 'val')
-        return {'name': self._config.name, **runs, **val}
+        return {'name': self._config.name, 'protocol': self._config.protocol, **runs, **val}
 
     def _export(self, _folder: Path) -> None:
         trained = [checkpoints.load(self._folder(name)) for name in ('finetune', 'train')]
-        found = validated(trained, self._config.val, self._reading)
+        found = validated(trained, self._config.val, self._config.protocol, self._reading)
         for checkpoint, model in zip(found, self._models(), strict=False):
             export(checkpoint, model)
 

@@ -24,12 +24,12 @@ from depth_prune_ros.bags.frames import Frame
 from depth_prune_ros.bags.frames import read_frames
 from depth_prune_ros.bags.topics import find_topics
 from depth_prune_ros.bags.topics import Topics
+from depth_prune_ros.core.card import judged_by
 from depth_prune_ros.core.card import ModelCard
 from depth_prune_ros.core.engine import DepthEngine
 from depth_prune_ros.core.errors import ConfigError
 from depth_prune_ros.core.errors import ModelError
 from depth_prune_ros.core.images import resize_image
-from depth_prune_ros.core.metrics import EIGEN
 from depth_prune_ros.offline.card_file import check_file
 from depth_prune_ros.offline.card_file import save
 from depth_prune_ros.offline.int8 import calibrate
@@ -39,6 +39,7 @@ from depth_prune_ros.offline.int8_search import Bench
 from depth_prune_ros.offline.int8_search import fewest_float
 from depth_prune_ros.offline.int8_search import Trial
 from depth_prune_ros.offline.training_data import by_name
+from depth_prune_ros.offline.training_data import validation_frames
 import numpy as np
 from numpy.typing import NDArray
 
@@ -64,7 +65,7 @@ def quantize(
 
     :param source: a float model file
     :param bags: images like those that the model will see; 64 of them at most are used
-    :param val: frames with measured depth, judged by Eigen's protocol
+    :param val: frames with measured depth, judged by the protocol of the model's card
     :param max_loss: how much AbsRel may grow on any of val, as a fraction of the float model's
     :param progress: called with a step's name, done and total (0: not known)
     :raises BagError: a bag that cannot be read, without images or without depth to judge by
@@ -74,7 +75,7 @@ def quantize(
     _check_request(source, out, bags, val, max_loss)
     engine = DepthEngine.load(source)
     check_float(source)
-    bench = Bench(engine, _validation(val, progress), progress)
+    bench = Bench(engine, _validation(val, engine.card, progress), progress)
     images = _calibration(bags, engine.card, progress)
     every = [image for found in images.values() for image in found]
     calibrated = calibrate(source, every, lambda *at: progress('calibrating', *at))
@@ -87,7 +88,7 @@ def quantize(
         'max_loss': max_loss,
         'float_layers': list(trial.kept_float),
         'int8_share_of_macs': calibrated.int8_share(trial.kept_float),
-        **_judgement(trial),
+        **_judgement(trial, engine.card),
     }
     difference = _difference(engine, trial.engine, few)
     card = replace(
@@ -106,7 +107,7 @@ def _untimed(provenance: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in provenance.items() if name not in ('speed', 'latency')}
 
 
-def _judgement(trial: Trial) -> dict[str, Any]:
+def _judgement(trial: Trial, card: ModelCard) -> dict[str, Any]:
     """Return AbsRel before and after as the card has it."""
     abs_rel = {
         bag: {
@@ -116,7 +117,7 @@ def _judgement(trial: Trial) -> dict[str, Any]:
         }
         for bag, after in trial.after.items()
     }
-    return {'protocol': EIGEN.name, 'abs_rel': abs_rel}
+    return {'protocol': judged_by(card.provenance), 'abs_rel': abs_rel}
 
 
 def _check_request(
@@ -139,14 +140,15 @@ def _check_request(
     check_file(out)
 
 
-def _validation(bags: Sequence[Path], progress: Progress) -> dict[str, list[Frame]]:
-    found: dict[str, list[Frame]] = {}
-    for bag in bags:
-        frames = found[bag_name(bag)] = []
-        for frame in read_frames(bag, need=['depth']):
-            frames.append(replace(frame, right=None))
-            progress(f'reading {bag_name(bag)}', len(frames), 0)
-    return found
+def _validation(
+    bags: Sequence[Path], card: ModelCard, progress: Progress
+) -> dict[str, list[Frame]]:
+    protocol = judged_by(card.provenance)
+
+    def reading(bag: str, frames: int) -> None:
+        progress(f'reading {bag}', frames, 0)
+
+    return {bag_name(bag): validation_frames(bag, protocol, reading) for bag in bags}
 
 
 def _calibration(

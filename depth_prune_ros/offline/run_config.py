@@ -19,6 +19,7 @@ from depth_prune_ros.offline import checkpoint as checkpoints
 from depth_prune_ros.offline.budget import check_budget
 from depth_prune_ros.offline.budget import takes_table
 from depth_prune_ros.offline.config import check_together
+from depth_prune_ros.offline.config import ProtocolName
 from depth_prune_ros.offline.config import Strict
 from depth_prune_ros.offline.config import TrainConfig
 from depth_prune_ros.offline.config_file import explain
@@ -67,7 +68,7 @@ class RunConfig(Strict):
     out: Path = Field(description='folder for all stages')
     budget: str = Field('macs=0.2', description='what may stay: params, macs, latency, none')
     start: str = Field('shipped', description='checkpoint to fine-tune; none: a new network')
-    protocol: str = Field('eigen', description="of the report; plain for a robot's own bags")
+    protocol: ProtocolName = Field('eigen', description="of all stages; plain: a robot's own bags")
     common: TrainConfig = Field(TrainConfig(), description='settings of all three trainings')
     train: TrainConfig = Field(TrainConfig(), description='settings of the dense training')
     prune: TrainConfig = Field(TrainConfig(), description='settings of the masks')
@@ -81,14 +82,6 @@ class RunConfig(Strict):
             msg = 'Input should be bags of different names'
             raise ValueError(msg)
         return bags
-
-    @field_validator('protocol')
-    @classmethod
-    def _is_known(cls, name: str) -> str:
-        try:
-            return find_protocol(name).name
-        except ConfigError as error:
-            raise ValueError(str(error)) from error
 
     @property
     def start_from(self) -> Path | None:
@@ -135,8 +128,8 @@ def _validated(values: Mapping[str, Any], path: Path, lines: Mapping[Key, int]) 
 def _with_common(
     values: Mapping[str, Any], lines: Mapping[Key, int]
 ) -> tuple[dict[str, Any], dict[Key, int]]:
-    """Write the common values into every training, with the lines they come from."""
-    common = values.get('common') or {}
+    """Write the common values, and the protocol, into every training, with their lines."""
+    common = {'protocol': values.get('protocol', 'eigen'), **(values.get('common') or {})}
     merged = {**values, **{name: _over(values.get(name) or {}, common) for name in TRAININGS}}
     shared = {key[1:]: line for key, line in lines.items() if key[0] == 'common' and key[1:]}
     found = {(name, *key): line for name in TRAININGS for key, line in shared.items()}

@@ -22,7 +22,7 @@ from depth_prune_ros.offline.stage_folder import run_digest
 from depth_prune_ros.offline.training_data import samples_of
 
 # what a training's result does not depend on
-_INDIFFERENT = {'tensorboard', 'cache', 'checkpoint_every', 'validate_every'}
+_INDIFFERENT = {'tensorboard', 'cache', 'checkpoint_every', 'validate_every', 'protocol'}
 
 
 class RunInputs:

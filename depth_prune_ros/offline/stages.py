@@ -181,6 +181,7 @@ def _card(
         'trained_on': {**history.get('trained_on', {}), **data.dataset.bags},
         'cameras': {**history.get('cameras', {}), **data.dataset.cameras},
         'validated_on': {name: len(frames) for name, frames in data.validation.items()},
+        'protocol': config.protocol,
         'licence': merged_licence(config.licence, *licences),
         ORIGIN: origin,
     }

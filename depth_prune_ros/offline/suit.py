@@ -13,6 +13,7 @@ from typing import Any
 from depth_prune_ros.bags.bag_files import bag_name
 from depth_prune_ros.bags.frames import Frame
 from depth_prune_ros.bags.frames import read_frames
+from depth_prune_ros.bags.topic_names import is_kitti
 from depth_prune_ros.bags.topics import find_topics
 from depth_prune_ros.core.errors import TrainingError
 from depth_prune_ros.core.files import write_whole
@@ -47,6 +48,7 @@ class Finding:
     :param baseline_m: of its stereo pair, or None
     :param depth: 'lidar', 'depth' (a depth image), or None
     :param nearest_m: what 1 % of the measured depth is below; infinite where nothing is measured
+    :param kitti: whether its topics are KITTI's
     """
 
     name: str
@@ -55,6 +57,7 @@ class Finding:
     baseline_m: float | None
     depth: str | None
     nearest_m: float
+    kitti: bool
 
     @property
     def aspect(self) -> float:
@@ -87,6 +90,7 @@ def look_at(bag: Path) -> Finding:
         baseline_m=next((frame.baseline_m for frame in frames if frame.baseline_m), None),
         depth=next((frame.depth_source for frame in frames if len(_measured(frame))), None),
         nearest_m=float(np.percentile(every, 1)) if len(every) else math.inf,
+        kitti=is_kitti(find_topics(bag).left),
     )
 
 
@@ -131,6 +135,7 @@ def suited(found: Sequence[Finding]) -> dict[str, Any]:
             'consistency': views if stereo else 0.0,
             'depth': 1.0 if depth else 0.0,
         },
+        'protocol': 'eigen' if all(finding.kitti for finding in found) else 'plain',
         # widths that onnxruntime is fast with
         'prune': {'multiple': 8},
     }

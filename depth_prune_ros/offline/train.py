@@ -275,9 +275,9 @@ class Trainer:
 
     def _validate(self, validation: Mapping[str, list[Frame]], progress: Progress) -> Progress:
         size, baseline_m = (self._config.height, self._config.width), self._config.baseline_m
-        network = self._judged().eval()
+        network, protocol = self._judged().eval(), self._config.protocol
         found = {
-            name: validate(network, frames, size, baseline_m)
+            name: validate(network, frames, size, baseline_m, protocol)
             for name, frames in validation.items()
         }
         previews = {

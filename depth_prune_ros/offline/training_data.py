@@ -18,7 +18,7 @@ from depth_prune_ros.bags.losses import warn
 from depth_prune_ros.bags.reading import open_bag
 from depth_prune_ros.core.errors import BagError
 from depth_prune_ros.core.errors import TrainingError
-from depth_prune_ros.core.metrics import EIGEN
+from depth_prune_ros.core.metrics import protocol as find_protocol
 from depth_prune_ros.core.metrics import valid_pixels
 from depth_prune_ros.offline import ranks
 from depth_prune_ros.offline.cache import cached_samples
@@ -55,7 +55,9 @@ def read_data(
     samples = {name: samples_of(bag, config, reading) for name, bag in learned_from.items()}
     _check_taught(samples, config)
     judging = judged_on if ranks.rank() == 0 else {}
-    validation = {name: validation_frames(bag, reading) for name, bag in judging.items()}
+    validation = {
+        name: validation_frames(bag, config.protocol, reading) for name, bag in judging.items()
+    }
     fingerprint = _fingerprint({name: found.fingerprint for name, found in samples.items()})
     size = (config.height, config.width)
     dataset = Dataset(samples, config.shares, size, config.baseline_m, config.augment, fingerprint)
@@ -99,21 +101,28 @@ def samples_of(bag: Path, config: TrainConfig, reading: Reading) -> CachedSample
     )
 
 
-def validation_frames(bag: Path, reading: Reading) -> list[Frame]:
+def validation_frames(bag: Path, protocol: str, reading: Reading) -> list[Frame]:
     """
     Return a bag's frames with measured depth, without their right images.
 
-    :param reading: called with the bag's name and the number of frames
-    :raises BagError: a bag without measured depth
+    :param protocol: what they are to be judged by
+    :param reading: called with the bag's name and the frames read so far
+    :raises BagError: a bag without measured depth, or where the protocol does not judge it
     """
-    frames = [replace(f, right=None) for f in read_frames(bag) if f.depth is not None]
-    reading(bag_name(bag), len(frames))
-    if not frames:
-        msg = f'{bag}: expected validation frames with lidar or a depth image, found none'
-        raise BagError(msg)
-    if not any(valid_pixels(f.depth, EIGEN).any() for f in frames if f.depth is not None):
-        msg = f'{bag}: expected measured depth up to 80 m in the Garg crop, found none there'
-        raise BagError(msg)
+    rules = find_protocol(protocol)
+    frames: list[Frame] = []
+    judged = False
+    for frame in read_frames(bag, need=['depth']):
+        frames.append(replace(frame, right=None))
+        judged |= frame.depth is not None and bool(valid_pixels(frame.depth, rules).any())
+        reading(bag_name(bag), len(frames))
+    if not judged:
+        where = 'in the Garg crop' if rules.crop else 'in the image'
+        msg = (
+            f'{bag}: expected measured depth up to {rules.max_depth_m:g} m {where} (protocol '
+            f'{rules.name}), found none there'
+        )
+        raise BagError(msg + ('; take another: plain' if rules.crop else ''))
     return frames
 
 

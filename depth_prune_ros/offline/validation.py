@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from depth_prune_ros.bags.frames import Frame
 from depth_prune_ros.core.images import resize_image
 from depth_prune_ros.core.metrics import DepthMetrics
-from depth_prune_ros.core.metrics import EIGEN
 from depth_prune_ros.core.metrics import evaluate_frame
 from depth_prune_ros.core.metrics import mean_metrics
+from depth_prune_ros.core.metrics import protocol as find_protocol
 from depth_prune_ros.offline.networks.base import DepthNetwork
 import numpy as np
 from numpy.typing import NDArray
@@ -46,16 +46,21 @@ def preview(
 
 
 def validate(
-    network: DepthNetwork, frames: list[Frame], size: tuple[int, int], baseline_m: float
+    network: DepthNetwork,
+    frames: list[Frame],
+    size: tuple[int, int],
+    baseline_m: float,
+    protocol: str,
 ) -> DepthMetrics:
-    """Return the mean Eigen-protocol metrics of a network over frames with measured depth."""
+    """Return the mean metrics of a network over frames with measured depth, by a protocol."""
     rows: list[DepthMetrics] = []
+    rules = find_protocol(protocol)
     for frame in frames:
         if frame.depth is None:
             continue
         disparity = _disparity(network, resize_image(frame.left, size[1], size[0]))
         scale = frame.camera.fx_over_width
-        found = evaluate_frame(frame.depth, disparity, baseline_m, scale, EIGEN)
+        found = evaluate_frame(frame.depth, disparity, baseline_m, scale, rules)
         if found is not None:
             rows.append(found)
     return mean_metrics(rows)

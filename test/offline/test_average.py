@@ -22,7 +22,8 @@ import torch
 
 def _run(folder: Path, seed: int, **card: Any) -> Path:
     state = checkpoint('mobilenet', narrow('mobilenet'), seed)
-    provenance = {'trained_on': {f'bag{seed}': seed}, 'licence': f'licence {seed}'}
+    trained_on, licence = {f'bag{seed}': seed}, f'licence {seed}'
+    provenance = {'trained_on': trained_on, 'licence': licence, 'protocol': 'plain'}
     checkpoints.save(folder, replace(state, card={**state.card, 'provenance': provenance, **card}))
     return folder
 
@@ -42,10 +43,10 @@ def test_the_mean_of_the_weights_is_judged(tmp_path: Path) -> None:
     assert provenance['trained_on'] == {'bag1': 1, 'bag2': 2, 'bag3': 3}
     assert provenance['licence'] == 'licence 1; licence 2; licence 3'
     assert len(provenance['begun_with']['averaged'].split()) == 3
-    assert provenance['validated_on'] == {'street': 2}
+    assert (provenance['validated_on'], provenance['protocol']) == ({'street': 2}, 'plain')
     size = kept.card['input_height'], kept.card['input_width']
-    frames = validation_frames(bag, lambda *_: None)
-    judged = validate(kept.build(), frames, size, kept.card['baseline_m'])
+    frames = validation_frames(bag, 'plain', lambda *_: None)
+    judged = validate(kept.build(), frames, size, kept.card['baseline_m'], 'plain')
     assert mean.card['metrics']['street']['abs_rel'] == pytest.approx(judged.abs_rel)
 
 

@@ -221,7 +221,7 @@ def test_losses_and_baseline_by_what_the_bags_have(
     losses: tuple[float, ...],
     baseline_m: float,
 ) -> None:
-    found = suited([Finding('bag', (640, 480), 0.6, *about) for about in findings])
+    found = suited([Finding('bag', (640, 480), 0.6, *about, kitti=False) for about in findings])
     values = TrainConfig.model_validate(found)
     assert tuple(found['losses'].values()) == losses
     assert values.baseline_m == pytest.approx(baseline_m)

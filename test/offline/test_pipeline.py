@@ -13,10 +13,13 @@ from typing import Any
 
 from command_line import Command
 from command_line import run
+from depth_prune_ros.bags.frames import read_frames
 from depth_prune_ros.bags.street import Street
 from depth_prune_ros.bags.street import street_to_bag
 from depth_prune_ros.core.engine import DepthEngine
 from depth_prune_ros.core.errors import ConfigError
+from depth_prune_ros.core.metrics import PLAIN
+from depth_prune_ros.evaluation.evaluate import evaluate_model
 from depth_prune_ros.offline import cache
 from depth_prune_ros.offline import checkpoint as checkpoints
 from depth_prune_ros.offline.judgement import read_judgement
@@ -164,7 +167,6 @@ def test_only_what_follows_a_change_is_made_again(copy: Path) -> None:
         ({'budget': 'macs=0.6'}, 'prune'),
         ({'name': 'other'}, 'export'),
         ({'quantize': {'max_loss': 8.0}}, 'quantize'),
-        ({'protocol': 'plain'}, 'evaluate'),
     ],
 )
 def test_where_a_change_begins(changes: dict[str, Any], first: str, copy: Path) -> None:
@@ -187,14 +189,19 @@ def test_another_bag_under_the_same_name_makes_all_again(copy: Path) -> None:
     assert found['train'].why == 'changed: bag a, frames'
 
 
-def test_other_bags_to_judge_on_change_the_card_and_no_weights(copy: Path) -> None:
-    found = _run(_write(copy, val=[str(copy / 'a')]))
+def test_what_is_judged_on_and_how_changes_the_card_and_no_weights(copy: Path) -> None:
+    found = _run(_write(copy, val=[str(copy / 'a')], protocol='plain'))
     assert _states(found) == ['unchanged'] * 5 + ['made'] * 3
-    assert 'val a' in found['export'].why
+    assert 'protocol' in found['export'].why
+    frames = list(read_frames(copy / 'a'))
     for model in ('export/tiny', 'export/tiny_dense', 'quantize/tiny_int8'):
-        card = DepthEngine.load(copy / 'out' / f'{model}.onnx').card
+        engine = DepthEngine.load(copy / 'out' / f'{model}.onnx')
+        card, judged = engine.card, evaluate_model(frames, engine, PLAIN).metrics
         assert card.provenance['validated_on'] == {'a': 4}
+        assert card.provenance['protocol'] == 'plain'
         assert list(card.metrics) == ['a']
+        assert card.metrics['a']['abs_rel'] == pytest.approx(judged.abs_rel, rel=1e-3)
+    assert card.provenance['int8']['protocol'] == 'plain'
     trained = checkpoints.load(copy / 'out' / 'finetune').card
     assert list(trained['metrics']) == ['b']
 

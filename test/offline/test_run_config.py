@@ -35,6 +35,12 @@ def test_common_values_hold_where_a_section_says_nothing_else(tmp_path: Path) ->
     assert found.start_from is None
 
 
+def test_the_trainings_are_judged_as_the_run_is(tmp_path: Path) -> None:
+    found = read_run_config(_file(tmp_path, HEAD + 'protocol: plain\nprune: {protocol: eigen}'))
+    names = [getattr(found, name).protocol for name in ('train', 'prune', 'finetune')]
+    assert names == ['plain', 'eigen', 'plain']
+
+
 @pytest.mark.parametrize(
     ('text', 'message'),
     [

@@ -76,7 +76,7 @@ def bags(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 def runs(bags: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Runs:
     folder, reading, pruning = tmp_path_factory.mktemp('runs'), [], []
     data = read_data(bags, bags[1:], CONFIG, lambda *seen: reading.append(seen))
-    assert reading == [*((b.name, n) for b in bags for n in (1, 2, 3)), ('street_b', 3)]
+    assert reading == [(b.name, n) for b in (*bags, bags[1]) for n in (1, 2, 3)]
     dense = stages.train(CONFIG, data, folder / 'dense', lambda _: None)
     pruned = stages.prune(
         CONFIG, data, folder / 'pruned', pruning.append, start=dense, budget=BUDGET
@@ -93,6 +93,7 @@ def test_the_dense_run(runs: Runs) -> None:
         'trained_on': {'street_a': 3, 'street_b': 3},
         'cameras': {'street_a': camera, 'street_b': camera},
         'validated_on': {'street_b': 3},
+        'protocol': 'eigen',
         'licence': 'CC0',
         'begun_with': {'start': '', 'teacher': ''},
     }
@@ -211,9 +212,8 @@ def test_bags_without_anything_to_learn_from(tmp_path: Path) -> None:
 
 
 def test_validation_needs_depth(bags: tuple[Path, Path], tmp_path: Path) -> None:
-    bag = _mono_bag(tmp_path / 'mono')
-    with pytest.raises(BagError, match='mono: expected validation frames with lidar or a depth'):
-        read_data(bags, [bag], CONFIG, lambda *_: None)
+    with pytest.raises(BagError, match='mono: expected frames with depth, found none'):
+        read_data(bags, [_mono_bag(tmp_path / 'mono')], CONFIG, lambda *_: None)
 
 
 def _depth_bag(path: Path, depth_m: float) -> Path:
@@ -246,8 +246,9 @@ def test_what_is_no_bag_is_found_first(bags: tuple[Path, Path], tmp_path: Path) 
 
 def test_validation_needs_depth_that_is_judged(bags: tuple[Path, Path], tmp_path: Path) -> None:
     bag = _depth_bag(tmp_path / 'far', 90.0)
-    with pytest.raises(BagError, match='far: expected measured depth up to 80 m in the Garg crop'):
-        read_data(bags, [bag], CONFIG, lambda *_: None)
+    for name, where in (('eigen', 'Garg crop.*: plain$'), ('plain', r'image \(.*there$')):
+        with pytest.raises(BagError, match=f'expected measured depth up to 80 m in the {where}'):
+            read_data(bags, [bag], CONFIG.model_copy(update={'protocol': name}), lambda *_: None)
 
 
 def test_two_bags_of_one_name(bags: tuple[Path, Path]) -> None:

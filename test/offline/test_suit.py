@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 from pathlib import Path
 
+from depth_prune_ros.bags.street import Street
+from depth_prune_ros.bags.street import street_to_bag
 from depth_prune_ros.bags.write import BagWriter
 from depth_prune_ros.core.camera import Intrinsics
 from depth_prune_ros.core.errors import TrainingError
@@ -38,6 +40,14 @@ def test_depth_that_begins_late_is_found(tmp_path: Path) -> None:
     losses = TrainConfig.model_validate(suit.suited([found])).losses
     assert (losses.depth, losses.photometric) == (1.0, 0.0)
     assert 'depth: 1.0' in file.read_text()
+
+
+def test_only_kittis_bags_are_judged_by_its_protocol(tmp_path: Path) -> None:
+    street = tmp_path / 'street'
+    street_to_bag(street, Street(seed=1, frames=1, width=96, height=48))
+    kitti, own = suit.look_at(street), suit.look_at(_bag(tmp_path / 'own', 1, 0))
+    found = [suit.suited(bags)['protocol'] for bags in ([kitti], [own], [kitti, own])]
+    assert found == ['eigen', 'plain', 'plain']
 
 
 def test_no_more_is_read_than_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

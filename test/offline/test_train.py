@@ -52,9 +52,9 @@ def _config(steps: int, **changes: object) -> TrainConfig:
         'bf16': False,
         'channels_last': True,
         'checkpoint_every': 2,
-        'augment': PLAIN,
+        'protocol': 'plain',
     }
-    return TrainConfig.model_validate({**values, **changes})
+    return TrainConfig.model_validate({**values, 'augment': PLAIN, **changes})
 
 
 def _frames(count: int = 4, depth_m: float = 6.0) -> list[Frame]:
@@ -143,7 +143,7 @@ def test_averaged_weights_by_hand_are_judged_and_kept(tmp_path: Path) -> None:
         wanted = 0.75 * (0.75 * first + 0.25 * second) + 0.25 * third
         torch.testing.assert_close(last.weights[key], wanted)
         assert not torch.allclose(last.weights[key], third, rtol=1e-7, atol=0)
-    judged = validate(last.build(), _frames(), (HEIGHT, WIDTH), 0.5)
+    judged = validate(last.build(), _frames(), (HEIGHT, WIDTH), 0.5, 'plain')
     assert last.card['metrics']['bag']['abs_rel'] == pytest.approx(judged.abs_rel, rel=1e-5)
 
 
@@ -268,7 +268,7 @@ def test_validation_is_reported_and_kept(tmp_path: Path) -> None:
     trainer.run(tmp_path, {'hall': _frames(1)}, report)
     assert [set(p.validation) for p in seen] == [set(), {'hall'}, {'hall'}]
     last = checkpoints.load(tmp_path)
-    again = validate(last.build(), _frames(1), (HEIGHT, WIDTH), 0.5)
+    again = validate(last.build(), _frames(1), (HEIGHT, WIDTH), 0.5, 'plain')
     assert last.card['metrics']['hall']['abs_rel'] == pytest.approx(again.abs_rel, rel=1e-5)
     assert seen[-1].validation['hall'].abs_rel == pytest.approx(again.abs_rel, rel=1e-5)
 
