@@ -84,13 +84,13 @@ class Statistics:
             return news
 
     def status(
-        self, seconds: float, lasts: Callable[[str], bool], silence: str = 'no images'
+        self, seconds: float, lasting: Callable[[str], str], silence: str = 'no images'
     ) -> DiagnosticStatus:
         """
         Sum up.
 
         :param seconds: since the last sum
-        :param lasts: whether the topic of a mismatch still has one
+        :param lasting: the full name of a mismatch's topic while it has one, '' after that
         :param silence: what it means where no image came
         :return: warns of a QoS mismatch, of images dropped by errors or all by age, and of silence
         """
@@ -103,7 +103,7 @@ class Statistics:
             mismatches = dict(self._mismatches)
         status = DiagnosticStatus(level=DiagnosticStatus.OK, message='active')
         quality = ', '.join(
-            f'{topic}: {mismatches[topic]}' for topic in mismatches if lasts(topic)
+            f'{name}: {policy}' for topic, policy in mismatches.items() if (name := lasting(topic))
         )
         warnings = {
             f'incompatible QoS ({quality})': bool(quality),

@@ -191,7 +191,7 @@ class DepthNode(LifecycleNode):
         )
 
     def _subscribe(self, kind: type, topic: str, callback: Callable[[Any], None]) -> None:
-        options = input_options(self.resolve_topic_name(topic), self._mismatch)
+        options = input_options(topic, self._mismatch)
         subscription = self.create_subscription(kind, topic, callback, input_profile(), **options)
         self._inputs.append(subscription)
 
@@ -224,20 +224,20 @@ class DepthNode(LifecycleNode):
     def _mismatch(self, topic: str, policy: str) -> None:
         if self._statistics.mismatch(topic, policy):
             self.get_logger().warning(
-                f'{topic}: expected a partner with a compatible QoS, found one whose {policy} is '
-                f'not; set qos_overrides for the topic, or change the partner'
+                f'{self.resolve_topic_name(topic)}: expected a partner with a compatible QoS, '
+                f'found one whose {policy} is not; set qos_overrides for the topic, or change the '
+                'partner'
             )
 
     def _of_another_type(self) -> str:
         """Say what a camera publishes where it is another type than the node takes; '' else."""
         taken = IMAGE_TYPES[self._settings.image_transport]
-        topic = self.resolve_topic_name('image')
-        found = other_type(self, topic, taken) if self._processor is not None else ''
+        found = other_type(self, 'image', taken) if self._processor is not None else ''
         if not found:
             return ''
         text = (
-            f'{topic}: expected sensor_msgs/msg/{taken.__name__}, found {found}; start with '
-            'another image_transport, or name another topic'
+            f'{self.resolve_topic_name("image")}: expected sensor_msgs/msg/{taken.__name__}, '
+            f'found {found}; start with another image_transport, or name another topic'
         )
         self.get_logger().warning(text, once=True)
         return f': {text}'
@@ -247,7 +247,7 @@ class DepthNode(LifecycleNode):
         now_s = time.monotonic()
         status = self._statistics.status(
             now_s - self._reported_s,
-            lambda topic: incompatible(self, topic),
+            lambda topic: self.resolve_topic_name(topic) if incompatible(self, topic) else '',
             f'no images{self._of_another_type()}',
         )
         self._reported_s = now_s

@@ -67,7 +67,7 @@ class Outputs:
         self._publishers: dict[str, LifecyclePublisher] = {}
         for name, (kind, _) in TOPICS.items():
             topic = f'~/{name}'
-            options = output_options(node.resolve_topic_name(topic), mismatch)
+            options = output_options(topic, mismatch)
             self._publishers[name] = node.create_lifecycle_publisher(
                 kind, topic, QoSProfile(depth=1), **options
             )

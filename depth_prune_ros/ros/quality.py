@@ -53,6 +53,8 @@ def incompatible(node: Node, topic: str) -> bool:
     Tell whether a partner of a topic has, at this moment, a QoS that does not fit the node's.
 
     The events only ever say that one came.
+
+    :param topic: as the node names it; a remapped name would be remapped once more
     """
     ours = (node.get_name(), node.get_namespace())
     return any(
@@ -67,6 +69,7 @@ def other_type(node: Node, topic: str, taken: type) -> str:
     """
     Return the type of a topic's publishers where none publishes what the node takes; '' else.
 
+    :param topic: as for :func:`incompatible`
     :param taken: a message class
     """
     known = {end.topic_type for end in node.get_publishers_info_by_topic(topic)}

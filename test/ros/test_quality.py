@@ -7,15 +7,22 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from depth_prune_ros.ros.context import free_domain
 from depth_prune_ros.ros.context import ros_context
+from depth_prune_ros.ros.context import spinning
 from depth_prune_ros.ros.context import wait_until
+from depth_prune_ros.ros.node import DepthNode
+from diagnostic_msgs.msg import DiagnosticArray
 from graph import Graph
 from graph import image_message
 from graph import noise
+import pytest
 import rclpy
+from rclpy.parameter import Parameter
 from rclpy.qos import QoSDurabilityPolicy
 from rclpy.qos import QoSProfile
 from rclpy.qos import QoSReliabilityPolicy
+from sensor_msgs.msg import CameraInfo
 from sensor_msgs.msg import CompressedImage
 from sensor_msgs.msg import Image
 from tiny_model import HEIGHT
@@ -114,3 +121,26 @@ def test_a_camera_of_another_type_is_named(running: Running, tiny_model: Path) -
             camera.create_publisher(Image, 'image', 1)
             assert wait_until(lambda: graph.diagnostics['message'] == 'no images', SOON_S)
             camera.destroy_node()
+
+
+def test_an_output_moved_to_where_an_input_was_is_watched(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moved = ('camera_info:=/camera/camera_info', '~/camera_info:=/camera_info')
+    sent: list[DiagnosticArray] = []
+
+    def shown() -> set[str]:
+        return {v.value for a in sent for v in a.status[0].values if v.key == 'incompatible QoS'}
+
+    with ros_context(free_domain()) as context:
+        node = DepthNode(
+            context=context,
+            cli_args=['--ros-args', *(part for rule in moved for part in ('-r', rule))],
+            parameter_overrides=[Parameter('model', value=str(tiny_model))],
+        )
+        monkeypatch.setattr(node._diagnostics, 'publish', sent.append)
+        stranger = rclpy.create_node('stranger', context=context)
+        stranger.create_subscription(CameraInfo, '/camera_info', lambda message: None, LATCHED)
+        with spinning(node, first=node.start):
+            assert wait_until(lambda: '/camera_info: DURABILITY' in shown(), SOON_S)
+        stranger.destroy_node()
