@@ -59,18 +59,22 @@ class Outputs:
 
     def __init__(self, node: LifecycleNode, mismatch: Callable[[str, str], None]) -> None:
         """
-        Make the publishers.
+        Make the publishers, all of them or none.
 
         :param mismatch: called with topic and policy where a subscriber's QoS does not fit
         """
         self._node = node
         self._publishers: dict[str, LifecyclePublisher] = {}
-        for name, (kind, _) in TOPICS.items():
-            topic = f'~/{name}'
-            options = output_options(topic, mismatch)
-            self._publishers[name] = node.create_lifecycle_publisher(
-                kind, topic, QoSProfile(depth=1), **options
-            )
+        try:
+            for name, (kind, _) in TOPICS.items():
+                topic = f'~/{name}'
+                options = output_options(topic, mismatch)
+                self._publishers[name] = node.create_lifecycle_publisher(
+                    kind, topic, QoSProfile(depth=1), **options
+                )
+        except Exception:
+            self.destroy()
+            raise
 
     @property
     def wanted(self) -> list[str]:

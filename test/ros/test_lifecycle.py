@@ -26,6 +26,7 @@ from graph import noise
 from lifecycle_msgs.msg import Transition
 import numpy as np
 import pytest
+from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from tiny_model import CARD
 from tiny_model import CARD_FX_OVER_WIDTH
@@ -277,3 +278,17 @@ def test_the_camera_is_known_after_an_exchange(running: Running, tiny_model: Pat
         metres = graph.ask(image_message(image)).metres
         np.testing.assert_allclose(metres, tiny_depth(image, 50.0 / WIDTH), rtol=1e-4)
         assert wait_until(lambda: text not in graph.diagnostics.get('message', ''), 30.0)
+
+
+def test_a_node_that_cannot_be_configured_advertises_nothing(tiny_model: Path) -> None:
+    wrong = Parameter('qos_overrides./depth_node/points.publisher.reliability', value='never')
+    with ros_context(free_domain()) as context:
+        node = DepthNode(
+            context=context,
+            parameter_overrides=[Parameter('model', value=str(tiny_model)), wrong],
+        )
+        before = {publisher.topic_name for publisher in node.publishers}
+        for _ in range(2):
+            assert node.trigger_configure() == TransitionCallbackReturn.FAILURE
+            assert {publisher.topic_name for publisher in node.publishers} == before
+        node.destroy_node()
