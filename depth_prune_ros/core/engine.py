@@ -196,7 +196,10 @@ def _card_of(session: Any) -> ModelCard:
 
 def _check_meaning(card: ModelCard) -> None:
     """Refuse a card whose numbers no camera has, or whose colours or disparity are not ours."""
-    for name, value in (('baseline_m', card.baseline_m), ('fx_over_width', card.fx_over_width)):
+    numbers = {'baseline_m': card.baseline_m, 'fx_over_width': card.fx_over_width}
+    if card.fy_over_height != 0:
+        numbers['fy_over_height'] = card.fy_over_height
+    for name, value in numbers.items():
         if not (math.isfinite(value) and value > 0):
             msg = f'expected {name} above 0 in the card, found {value}; export the model again'
             raise ModelError(msg)

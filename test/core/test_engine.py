@@ -32,6 +32,8 @@ from tiny_model import write_tiny_model
         ({'baseline_m': -0.5}, 'expected baseline_m above 0 in the card, found -0.5'),
         ({'baseline_m': float('nan')}, 'expected baseline_m above 0 in the card, found nan'),
         ({'fx_over_width': 0.0}, 'expected fx_over_width above 0 in the card, found 0.0'),
+        ({'fy_over_height': -0.5}, 'expected fy_over_height above 0 in the card, found -0.5'),
+        ({'fy_over_height': float('nan')}, 'fy_over_height above 0 in the card, found nan'),
         ({'colour': 'bgr'}, "expected colour 'rgb' in the card, found 'bgr'"),
         ({'disparity': 'metres'}, "in the card, found 'metres'"),
         ({'input_width': WIDTH + 32}, r'expected one input tensor\(uint8\) \[1, 32, 96, 3\]'),
