@@ -156,8 +156,11 @@ def read_parameters(node: Node) -> DepthParameters:
 
 def _override(node: Node, item: Field[Any]) -> Any:
     """Return a parameter's override of whatever type; its default without one."""
-    anything = ParameterDescriptor(dynamic_typing=True)
-    value = node.declare_parameter(item.name, item.default, anything).value
+    # a node may be told to declare its overrides by itself
+    if not node.has_parameter(item.name):
+        anything = ParameterDescriptor(dynamic_typing=True)
+        node.declare_parameter(item.name, item.default, anything)
+    value = node.get_parameter(item.name).value
     node.undeclare_parameter(item.name)
     return value
 

@@ -113,6 +113,20 @@ def test_an_integer_is_a_decimal_number_and_a_wrong_word_is_refused() -> None:
         node.destroy_node()
 
 
+def test_overrides_that_the_node_declared_by_itself_are_taken() -> None:
+    with ros_context(free_domain()) as context:
+        node = rclpy.create_node(
+            'eager',
+            context=context,
+            parameter_overrides=[Parameter('max_depth', value=20), Parameter('threads', value=65)],
+            automatically_declare_parameters_from_overrides=True,
+        )
+        assert list(declare_parameters(node)) == ['threads']
+        assert read_parameters(node) == DepthParameters(max_depth=20.0)
+        assert not node.set_parameters([Parameter('max_depth', value=2000.0)])[0].successful
+        node.destroy_node()
+
+
 def test_several_wrong_overrides_are_put_right_one_by_one() -> None:
     wrong = {'fit': 'squash', 'output_size': 'big', 'min_depth': 30.0, 'max_depth': 20.0}
     with ros_context(free_domain()) as context:
