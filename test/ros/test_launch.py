@@ -149,6 +149,13 @@ def test_the_robot_page_installs_what_it_uses() -> None:
         assert re.search(rf'apt install.*(?:\\\n.*)*ros-jazzy-{package}\b', page)
 
 
+def test_the_robot_page_asks_pip_for_a_protobuf_that_can_be_used() -> None:
+    bound = re.search(r"'(protobuf>=[\d.]+)'", (ROOT / 'setup.py').read_text())
+    assert bound is not None
+    page = (ROOT / 'docs' / 'robot.md').read_text()
+    assert re.search(rf"pip install .*'{re.escape(bound[1])}'", page)
+
+
 def test_the_unit_starts_launch_again_and_at_boot() -> None:
     page = (ROOT / 'docs' / 'robot.md').read_text()
     unit = page.partition('```ini\n')[2].partition('```')[0]
