@@ -26,13 +26,16 @@ from tiny_model import WIDTH
 RAW_WIDTH, RAW_HEIGHT = 640, 480
 K = np.array([[400.0, 0.0, 319.5], [0.0, 400.0, 239.5], [0.0, 0.0, 1.0]])
 D = np.array([-0.3, 0.08, 0.0, 0.0, 0.0])
+FOCAL_ALL, FOCAL_NOTHING_ELSE = 287.589, (308.333, 351.119)
 GREY = 102
 DISPARITY = OFFSET + SLOPE * GREY / 255.0  # as a fraction of the width
 
 
 def _camera(alpha: float) -> Calibration:
     """Return a wide camera whose rectified image shows all that it saw (1) or nothing else (0)."""
-    p, _ = cv2.getOptimalNewCameraMatrix(K, D, (RAW_WIDTH, RAW_HEIGHT), alpha)
+    # OpenCV's optimal new camera matrix, by hand: its versions do not agree on alpha 0.
+    fx, fy = (1.0 - alpha) * np.array(FOCAL_NOTHING_ELSE) + alpha * FOCAL_ALL
+    p = np.array([[fx, 0.0, K[0, 2]], [0.0, fy, K[1, 2]], [0.0, 0.0, 1.0]])
     flat = tuple(np.hstack([p, np.zeros((3, 1))]).ravel().tolist())
     k, d = tuple(K.ravel().tolist()), tuple(D.tolist())
     return Calibration(RAW_WIDTH, RAW_HEIGHT, k, flat, d=d, distortion_model='plumb_bob')
