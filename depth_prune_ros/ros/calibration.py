@@ -175,7 +175,7 @@ def rectified_mask(camera: Calibration) -> Bytes:
     return rectify(np.full((camera.height, camera.width), 255, np.uint8), camera)
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=8)
 def _rectifying_maps(camera: Calibration) -> tuple[NDArray[Any], NDArray[Any]]:
     """Say for every rectified pixel where it lies in the raw image, as cv2.remap wants it."""
     fisheye = camera.distortion_model == FISHEYE

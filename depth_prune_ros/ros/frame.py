@@ -73,7 +73,7 @@ def network_size(camera: Calibration, engine: DepthEngine, fit: str) -> tuple[in
     return engine.card.input_width, engine.card.input_height
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=8)
 def unseen(raw: Calibration, part: Window, width: int, height: int) -> NDArray[np.bool_] | None:
     """
     Find where rectifying left an image black, as the camera saw nothing there.

@@ -131,7 +131,7 @@ def _colours() -> Bytes:
     return table
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=8)
 def _rays(camera: Intrinsics, stride: int) -> tuple[Float, Float, Float]:
     """Return x, y and length [H / stride, W / stride] of every pixel's ray to depth 1."""
     u = np.arange(0, camera.width, stride, dtype=np.float32)[None]

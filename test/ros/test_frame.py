@@ -118,6 +118,18 @@ def test_the_mask_is_made_once_a_camera(tiny_model: Path, monkeypatch: pytest.Mo
     assert np.isnan(first[0, RAW_WIDTH // 2])
 
 
+def test_cameras_of_nodes_in_one_process_do_not_take_turns(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cameras = [_camera(0.1 * at) for at in range(1, 9)]
+    engine, settings = DepthEngine.load(tiny_model), DepthParameters(output_size='input')
+    first = [_frame(engine, raw, settings).depth for raw in cameras]
+    monkeypatch.setattr(cv2, 'initUndistortRectifyMap', pytest.fail)
+    monkeypatch.setattr('depth_prune_ros.ros.frame.rectified_mask', pytest.fail)
+    for raw, depth in zip(cameras, first, strict=True):
+        np.testing.assert_array_equal(_frame(engine, raw, settings).depth, depth)
+
+
 def test_an_image_that_was_not_rectified_has_depth_everywhere(tiny_model: Path) -> None:
     raw = _camera(1.0)
     image = np.full((RAW_HEIGHT, RAW_WIDTH, 3), GREY, np.uint8)
