@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import replace
 from functools import cached_property
+import math
 
 from depth_prune_ros.bags.frames import Frame
 from depth_prune_ros.core.camera import depth_from_disparity
@@ -76,7 +77,8 @@ class Judged:
     One prediction of one frame.
 
     :param disparity: [h, w] fractions of the image width, as predicted
-    :param scale: metres times fraction of the width: depth is this over disparity
+    :param scale: metres times fraction of the width: depth is this over disparity, scaled to the
+        ground truth where the protocol does so
     :param result: None where there is nothing to judge by
     :param depth: [N] metres that were judged, of the truth's pixels
     """
@@ -129,7 +131,7 @@ def judge(
         d1_all=_d1_all(frame, truth, resized, used_m),
         detail=_detail(truth, depth, float(np.median(unscaled / true))),
     )
-    return Judged(disparity, scale, result, depth)
+    return Judged(disparity, scale * _truth_scale(true, mine, scale, rules), result, depth)
 
 
 def with_flicker(
@@ -193,6 +195,14 @@ def _d1_all(frame: Frame, truth: Truth, resized: Float, used_m: float) -> float 
     # The stereo pair's own baseline: a network's disparity belongs to the one it learned with.
     own_px = resized[known] * (frame.camera.width * frame.baseline_m / used_m)
     return d1_all(true_px.astype(np.float32), own_px.astype(np.float32))
+
+
+def _truth_scale(true: Float, disparity: Float, scale: float, rules: Protocol) -> float:
+    """Return what the protocol multiplies the depth by: 1 without median scaling."""
+    if not rules.median_scaling:
+        return 1.0
+    plain = replace(rules, median_scaling=False, min_depth_m=0.0, max_depth_m=math.inf)
+    return float(np.median(true) / np.median(judged_depth(true, disparity, scale, plain)))
 
 
 def _detail(truth: Truth, depth: Float, median_ratio: float) -> Detail:

@@ -15,6 +15,7 @@ from depth_prune_ros.core.metrics import Protocol
 from depth_prune_ros.evaluation.breakdown import break_down
 from depth_prune_ros.evaluation.breakdown import compare_results
 from depth_prune_ros.evaluation.evaluate import evaluate_frames
+from depth_prune_ros.evaluation.judging import depth_image
 from depth_prune_ros.evaluation.judging import judge
 from depth_prune_ros.evaluation.judging import Judged
 from depth_prune_ros.evaluation.judging import truth_of
@@ -107,6 +108,15 @@ def test_scale_is_told_before_median_scaling() -> None:
     assert found.result is not None
     assert found.result.metrics.abs_rel == pytest.approx(0, abs=1e-6)
     assert detail_of(found).median_ratio == pytest.approx(0.8, abs=1e-6)
+
+
+def test_pictures_show_depth_as_it_was_scaled() -> None:
+    one = with_depth(0, flat(10))
+    for median, shown_m in ((True, 10), (False, 8)):
+        found = judged(one, flat(8), replace(PLAIN, median_scaling=median))
+        assert depth_image(found) == pytest.approx(flat(shown_m), rel=1e-5)
+    far = judged(one, flat(200), replace(PLAIN, median_scaling=True))
+    assert depth_image(far) == pytest.approx(flat(10), rel=1e-5)
 
 
 def test_judging_gives_what_evaluate_frame_gives() -> None:
