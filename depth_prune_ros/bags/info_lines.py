@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import fields
 import shlex
 
+from depth_prune_ros.bags.bag_files import bag_name
 from depth_prune_ros.bags.info import BagInfo
 from depth_prune_ros.bags.streams import Camera
 from depth_prune_ros.bags.streams import Cloud
@@ -131,7 +132,7 @@ def _uses(info: BagInfo) -> Iterator[str]:
         (
             'train',
             no_camera or no_views,
-            ['train', '--bags', str(info.bag), '--out', f'runs/{info.bag.stem}'],
+            ['train', '--bags', str(info.bag), '--out', f'runs/{bag_name(info.bag)}'],
         ),
         ('replay', no_camera, ['replay', str(info.bag), *judged_by]),
     ):

@@ -65,6 +65,18 @@ def test_a_stereo_camera_with_lidar_can_do_everything(tmp_path: Path) -> None:
     assert found['replay'] == f'replay: depth-prune replay {path} --protocol plain'
 
 
+@pytest.mark.parametrize('named', ['.', '..', '../../garden.v2'])
+def test_a_run_is_called_after_the_bag_however_it_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: str
+) -> None:
+    path = robot('/cam').write(tmp_path / 'garden.v2')
+    inside = path if named == '.' else path / 'sub'
+    inside.mkdir(exist_ok=True)
+    monkeypatch.chdir(inside)
+    line = lines_of(Path(named))['train']
+    assert line == f'train: depth-prune train --bags {named} --out runs/garden.v2'
+
+
 def test_depth_in_another_frame_is_no_hint_where_there_is_a_lidar(tmp_path: Path) -> None:
     bag = robot('/cam')
     bag.depth('/depth/image', START_NS, np.full((6, 8), 2, np.float32), 'depth_frame')
