@@ -26,6 +26,7 @@ CAMERA_NAMES = {
 # Recordings without timestamps.txt start here (2011-09-26 01:20:00 UTC) and run at 10 Hz.
 EPOCH_NS = 1_317_000_000 * 10**9
 PERIOD_NS = 10**8
+_CALIBRATION = 'calib_cam_to_cam.txt'
 _SUFFIXES = ('.png', '.jpg', '.jpeg')
 
 
@@ -97,18 +98,20 @@ def _raw(source: Path, annotated: Path | None) -> Recording:
         msg = f'{source}: expected .png or .jpg images in image_00..03/data, found none'
         raise BagError(msg)
     scans = _numbered(source / 'velodyne_points' / 'data', ('.bin',))
-    calibration = _raw_calibration(source.absolute().parent, cameras, lidar=bool(scans))
+    ways = source.absolute(), source.resolve()
+    drive = next((way for way in ways if (way.parent / _CALIBRATION).is_file()), ways[0])
+    calibration = _raw_calibration(drive.parent, cameras, lidar=bool(scans))
     stamps = _stamps(source / 'velodyne_points' / 'timestamps.txt', scans)
     return Recording(
         cameras=cameras,
         calibration=lambda _: calibration,
         lidar=Stream(scans, stamps) if scans else None,
-        depth=_annotated_depth(source, annotated),
+        depth=_annotated_depth(drive, annotated),
     )
 
 
 def _raw_calibration(folder: Path, cameras: Iterable[int], *, lidar: bool) -> Calibration:
-    path = folder / 'calib_cam_to_cam.txt'
+    path = folder / _CALIBRATION
     values = _read_table(path)
     projections = {i: _take(path, values, f'P_rect_{i:02d}', (3, 4)) for i in cameras}
     cam_T_velo = velo_T_imu = None
@@ -126,12 +129,11 @@ def _raw_transform(path: Path) -> Matrix:
 
 
 def _annotated_depth(source: Path, annotated: Path | None) -> Stream | None:
-    name = source.absolute().name
     if annotated is None:
-        roots = [parent / 'data_depth_annotated' for parent in source.absolute().parents[:3]]
+        roots = [parent / 'data_depth_annotated' for parent in source.parents[:3]]
     else:
         roots = [annotated, annotated.parent]
-    folders = [root / part / name for root in roots for part in ('', 'train', 'val')]
+    folders = [root / part / source.name for root in roots for part in ('', 'train', 'val')]
     for folder in folders:
         files = _numbered(folder / 'proj_depth' / 'groundtruth' / 'image_02')
         if files:
@@ -139,8 +141,8 @@ def _annotated_depth(source: Path, annotated: Path | None) -> Stream | None:
             return Stream(files, stamps)
     if annotated is not None:
         msg = (
-            f'{annotated}: expected {name}/proj_depth/groundtruth/image_02/*.png in it, found '
-            f'{_some_names(annotated)}'
+            f'{annotated}: expected {source.name}/proj_depth/groundtruth/image_02/*.png in it, '
+            f'found {_some_names(annotated)}'
         )
         raise BagError(msg)
     return None

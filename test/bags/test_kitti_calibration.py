@@ -97,6 +97,25 @@ def test_a_sensor_without_stamps_has_those_of_another(left: str, tmp_path: Path)
     assert all(f.right is not None and f.depth_source == 'lidar' for f in frames)
 
 
+@pytest.mark.parametrize('named', ['link', 'link/image_02/..'])
+def test_a_drive_may_be_named_by_a_link(tmp_path: Path, named: str) -> None:
+    drive = folders.raw_drive(tmp_path / 'disk', frames=(1,))
+    folders.annotated_depth(tmp_path / 'disk' / 'data_depth_annotated', (1,))
+    (tmp_path / 'link').symlink_to(drive)
+    (frame,) = _frames(tmp_path / named, tmp_path / 'bag')
+    assert frame.depth_source == 'depth'
+    assert frame.camera.fx == pytest.approx(28.86)
+
+
+def test_a_drive_may_lie_elsewhere_than_its_calibration(tmp_path: Path) -> None:
+    link = folders.raw_drive(tmp_path / 'disk', frames=(1,))
+    folders.annotated_depth(tmp_path / 'disk' / 'data_depth_annotated', (1,))
+    link.rename(tmp_path / 'drive')
+    link.symlink_to(tmp_path / 'drive')
+    (frame,) = _frames(link, tmp_path / 'bag')
+    assert frame.depth_source == 'depth'
+
+
 def test_a_remark_in_latin_1_is_a_remark(tmp_path: Path) -> None:
     drive = folders.raw_drive(tmp_path)
     with (drive.parent / 'calib_cam_to_cam.txt').open('ab') as file:
