@@ -87,7 +87,8 @@ class Pages:
     def _cells(self, page: bytes, at: int) -> Iterator[Cell]:
         head = 100 if at == 0 else 0
         count = int.from_bytes(page[head + 3 : head + 5], 'big')
-        for number in range(count):
+        fitting = (len(page) - head - 8) // 2
+        for number in range(min(count, fitting)):
             pointer = head + 8 + 2 * number
             start = int.from_bytes(page[pointer : pointer + 2], 'big')
             try:

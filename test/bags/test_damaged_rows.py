@@ -49,6 +49,14 @@ def cut_row(file: Path, rowid: int) -> None:
     file.write_bytes(data)
 
 
+def cells_of(file: Path) -> int:
+    """Count the rows that are found page by page."""
+    pages = Pages(file)
+    count = sum(1 for _ in pages.cells())
+    pages.close()
+    return count
+
+
 @pytest.mark.parametrize('place', [1, 4])
 @pytest.mark.parametrize('moment', [0, 3, 5])
 def test_a_broken_row_takes_no_other_of_its_moment(
@@ -64,3 +72,18 @@ def test_a_broken_row_takes_no_other_of_its_moment(
     assert [message.topic for message in found] == [TOPICS[n % len(TOPICS)] for n in numbers]
     reasons = [damage.reason for damage in findings.losses[file].damages]
     assert f'row {broken + 1} goes on in a page that is not there' in reasons
+
+
+def test_a_damaged_number_of_rows_makes_none_up(tmp_path: Path) -> None:
+    file = moments(tmp_path / 'bag')
+    rows = cells_of(file)
+    data = bytearray(file.read_bytes())
+    leaves = [at for at in range(1024, len(data), 1024) if data[at] == 0x0D]
+    for at in leaves:
+        data[at + 3 : at + 5] = (0xD000).to_bytes(2, 'big')
+    file.write_bytes(data)
+    assert rows <= cells_of(file) <= len(leaves) * (1024 - 8) // 2
+    with collect_findings() as findings, open_bag(file) as reader:
+        found = list(read_messages(file, reader, TOPICS))
+    assert [int(m.message.data[0]) for m in found] == list(range(MOMENTS * len(TOPICS)))
+    assert file in findings.losses
