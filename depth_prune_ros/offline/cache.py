@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 import errno
 import fcntl
+from glob import escape
 import hashlib
 from importlib.metadata import version
 import json
@@ -101,7 +102,7 @@ def _make(
     bag: Path, final: Path, about: dict[str, Any], progress: Callable[[int], None]
 ) -> CachedSamples:
     """Decode a bag into a cache; the caller holds its lock."""
-    for dead in final.parent.glob(f'.{final.name}.*.partial'):
+    for dead in final.parent.glob(f'.{escape(final.name)}.*.partial'):
         shutil.rmtree(dead)
     partial = final.parent / f'.{final.name}.{os.getpid()}.partial'
     partial.mkdir()

@@ -220,6 +220,7 @@ def _start(bag: Path, folder: Path, script: str = READ) -> subprocess.Popen[str]
 
 
 def test_a_killed_build_leaves_nothing_that_looks_whole(bag: Path, folder: Path) -> None:
+    bag = bag.rename(bag.with_name('run[1]'))
     """SIGKILL while the third frame is decoded; the next process starts anew and cleans up."""
     slow = READ.replace('seen.append', 'lambda n: time.sleep(60 if n == 2 else 0)')
     process = _start(bag, folder, 'import time\n' + slow)
