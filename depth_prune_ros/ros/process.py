@@ -79,10 +79,11 @@ class NodeProcess:
         return os.pread(self._log.fileno(), size, 0).decode(errors='replace')
 
     @property
-    def last_line(self) -> str:
-        """Return the last line the node wrote."""
-        lines = [line for line in self.log.splitlines() if line.strip()]
-        return lines[-1].strip() if lines else 'nothing was logged'
+    def complaint(self) -> str:
+        """Return the last error that a running node logged; else the last line it wrote."""
+        lines = [line.strip() for line in self.log.splitlines() if line.strip()]
+        errors = [line for line in lines if line.startswith('[ERROR]')] if self.running else []
+        return (errors or lines or ['nothing was logged'])[-1]
 
     def stop(self, number: int = signal.SIGINT) -> int:
         """

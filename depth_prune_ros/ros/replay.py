@@ -153,7 +153,7 @@ def _node_arguments(model: Path, image: Connection) -> list[str]:
 
 def _require(condition: bool, process: NodeProcess, expected: str) -> None:
     if not condition:
-        msg = f'depth node: expected {expected}; its last line: {process.last_line}'
+        msg = f'depth node: expected {expected}; it says: {process.complaint}'
         raise ReplayError(msg)
 
 

@@ -62,7 +62,7 @@ def test_a_model_is_exchanged_while_inactive_and_a_bad_one_is_not(
             assert not graph.change_parameters(**bad)
             assert not graph.change(Transition.TRANSITION_ACTIVATE)
             assert graph.state() == 'inactive'
-            assert reason in process.last_line
+            assert reason in process.complaint
             assert wait_until(
                 lambda text=reason: text in graph.diagnostics.get('message', ''), 30.0
             )
@@ -91,7 +91,7 @@ def test_a_model_file_that_is_exchanged_in_place_is_loaded_anew(
             model.unlink() if broken is None else model.write_bytes(broken)
             assert not graph.change(Transition.TRANSITION_ACTIVATE)
             assert graph.state() == 'inactive'
-            assert reason in process.last_line
+            assert reason in process.complaint
         model.write_bytes(sound.read_bytes())
         assert graph.change(Transition.TRANSITION_ACTIVATE)
         assert process.log.count('other: 2 parameters') == 1
@@ -178,7 +178,7 @@ def test_overrides_of_words_nobody_knows_are_put_right_one_by_one(
     with running(*parameters, until="found 'squash'") as (process, graph):
         assert not graph.change_parameters(fit='crop')
         assert not graph.change(Transition.TRANSITION_CONFIGURE)
-        assert "output_size: expected network or input, found 'big'" in process.last_line
+        assert "output_size: expected network or input, found 'big'" in process.complaint
         assert not graph.change_parameters(output_size='input')
         assert graph.change(Transition.TRANSITION_CONFIGURE)
         assert process.stop() == 0

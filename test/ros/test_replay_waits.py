@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 import struct
 from types import SimpleNamespace
+from typing import cast
 
 from depth_prune_ros.bags.write import BagWriter
 from depth_prune_ros.core.errors import BagError
@@ -12,6 +13,7 @@ from depth_prune_ros.core.errors import ReplayError
 from depth_prune_ros.ros import replay as replaying
 from depth_prune_ros.ros.play import header_stamp_ns
 from depth_prune_ros.ros.play import with_stamp
+from depth_prune_ros.ros.process import NodeProcess
 from depth_prune_ros.ros.record import Recorder
 from lifecycle_msgs.msg import State
 from lifecycle_msgs.srv import GetState
@@ -44,7 +46,7 @@ def _ask(monkeypatch: pytest.MonkeyPatch, client: _Client) -> None:
     monkeypatch.setattr(replaying, 'ASK_AGAIN_S', 0.02)
     monkeypatch.setattr(replaying, 'READY_TIMEOUT_S', 0.1)
     node = SimpleNamespace(create_client=lambda *_: client)
-    process = SimpleNamespace(running=True, last_line='waiting')
+    process = SimpleNamespace(running=True, complaint='waiting')
     replaying._wait_until_active(node, process)
 
 
@@ -57,7 +59,7 @@ def test_a_lost_answer_is_asked_for_again(monkeypatch: pytest.MonkeyPatch, lost:
 
 def test_a_node_that_never_answers_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     client = _Client(lost=100)
-    with pytest.raises(ReplayError, match='expected its lifecycle state; its last line: waiting'):
+    with pytest.raises(ReplayError, match='expected its lifecycle state; it says: waiting'):
         _ask(monkeypatch, client)
     assert client.asked > 1
 
@@ -122,3 +124,16 @@ def test_the_last_image_is_waited_for_where_stamps_go_back(
         alive = SimpleNamespace(running=True)
         replaying._drain(alive, recorder, published_ns, with_info=True)
         assert waited[-1] is wanted
+
+
+@pytest.mark.parametrize(
+    ('running', 'told'), [(True, '[ERROR] [1.5] [depth_node]: no such model'), (False, 'last = 2')]
+)
+def test_what_a_node_says_is_its_last_error_or_what_it_died_of(running: bool, told: str) -> None:
+    log = (
+        '[ERROR] [1.0] [depth_node]: early\n' + told + '\n[WARN] an answer was lost\nlast = 2\n\n'
+    )
+    process = cast('NodeProcess', SimpleNamespace(log=log, running=running))
+    assert cast('property', NodeProcess.complaint).__get__(process) == told
+    process = cast('NodeProcess', SimpleNamespace(log='', running=running))
+    assert cast('property', NodeProcess.complaint).__get__(process) == 'nothing was logged'
