@@ -11,6 +11,7 @@ from typing import Literal
 
 from depth_prune_ros.core.errors import ConfigError
 from depth_prune_ros.core.metrics import protocol as find_protocol
+from depth_prune_ros.core.metrics import PROTOCOLS
 from depth_prune_ros.offline.config_file import ConfigFile
 from depth_prune_ros.offline.config_file import explain
 from depth_prune_ros.offline.config_file import Key
@@ -53,7 +54,8 @@ def _known_protocol(name: str) -> str:
     try:
         return find_protocol(name).name
     except ConfigError as error:
-        raise ValueError(str(error)) from error
+        msg = f'Input should be one of {", ".join(PROTOCOLS)}'
+        raise ValueError(msg) from error
 
 
 ProtocolName = Annotated[str, AfterValidator(_known_protocol)]

@@ -60,7 +60,7 @@ def test_the_trainings_are_judged_as_the_run_is(tmp_path: Path) -> None:
         ('finetune: {network: monodepth_vgg}', ': start: expected the network of common'),
         ('budget: macs=2x', ":6: budget: expected a budget such as macs=0.2.*, found 'macs=2x'"),
         ('budget: latency=fast', ':6: budget: expected a budget such as .*latency=12ms'),
-        ('protocol: eigem', ':6: protocol: .*, found'),
+        ('protocol: eigem', ":6: protocol: .*one of eigen, .*, kitti2015, plain, found 'eigem'$"),
         ('bags: []', ':6: expected each key once, found bags in line 2, too'),
     ],
 )
