@@ -221,23 +221,25 @@ def evaluate_frame(
     if not mask.any():
         return None
     resized = resize_disparity(disparity, *gt.shape)[mask]
-    depth = judged_depth(gt[mask], resized, baseline_m * fx_over_width, rules)
+    depth, _ = judged_depth(gt[mask], resized, baseline_m * fx_over_width, rules)
     return depth_metrics(gt[mask], depth)
 
 
-def judged_depth(gt: Float, disparity: Float, baseline_fx: float, rules: Protocol) -> Float:
+def judged_depth(
+    gt: Float, disparity: Float, baseline_fx: float, rules: Protocol
+) -> tuple[Float, float]:
     """
     Turn the disparity of the pixels that count into the depth that is judged there.
 
     :param gt: [N] metres, of the pixels that count
     :param disparity: [N] fractions of the image width; not above 0 = infinitely far
     :param baseline_fx: baseline in metres times focal length over width
-    :return: [N] metres: scaled where the protocol scales, then clipped to its range
+    :return: [N] metres, scaled where the protocol scales, then clipped to its range; and what
+        they were multiplied by: median(gt) / median(depth) with median scaling, else 1
     """
     depth = depth_from_disparity(np.maximum(disparity, _INFINITELY_FAR), baseline_fx, 1.0)
-    if rules.median_scaling:
-        depth = depth * np.float32(np.median(gt) / np.median(depth))
-    return np.clip(depth, rules.min_depth_m, rules.max_depth_m)
+    factor = float(np.median(gt) / np.median(depth)) if rules.median_scaling else 1.0
+    return np.clip(depth * np.float32(factor), rules.min_depth_m, rules.max_depth_m), factor
 
 
 def flip_post_process(disparity: Float, mirrored: Float) -> Float:

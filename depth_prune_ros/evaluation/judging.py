@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import replace
 from functools import cached_property
-import math
 
 from depth_prune_ros.bags.frames import Frame
 from depth_prune_ros.core.camera import depth_from_disparity
@@ -120,10 +119,10 @@ def judge(
         return Judged(disparity, scale)
     resized = resize_disparity(disparity, *truth.depth.shape).ravel()
     true, mine = truth.values, resized[truth.pixels]
-    depth = judged_depth(true, mine, scale, rules)
+    depth, factor = judged_depth(true, mine, scale, rules)
     unscaled = depth
     if rules.median_scaling:
-        unscaled = judged_depth(true, mine, scale, replace(rules, median_scaling=False))
+        unscaled, _ = judged_depth(true, mine, scale, replace(rules, median_scaling=False))
     result = FrameResult(
         stamp_ns=frame.stamp_ns,
         metrics=depth_metrics(true, depth),
@@ -131,7 +130,7 @@ def judge(
         d1_all=_d1_all(frame, truth, resized, used_m),
         detail=_detail(truth, depth, float(np.median(unscaled / true))),
     )
-    return Judged(disparity, scale * _truth_scale(true, mine, scale, rules), result, depth)
+    return Judged(disparity, scale * factor, result, depth)
 
 
 def with_flicker(
@@ -195,14 +194,6 @@ def _d1_all(frame: Frame, truth: Truth, resized: Float, used_m: float) -> float 
     # The stereo pair's own baseline: a network's disparity belongs to the one it learned with.
     own_px = resized[known] * (frame.camera.width * frame.baseline_m / used_m)
     return d1_all(true_px.astype(np.float32), own_px.astype(np.float32))
-
-
-def _truth_scale(true: Float, disparity: Float, scale: float, rules: Protocol) -> float:
-    """Return what the protocol multiplies the depth by: 1 without median scaling."""
-    if not rules.median_scaling:
-        return 1.0
-    plain = replace(rules, median_scaling=False, min_depth_m=0.0, max_depth_m=math.inf)
-    return float(np.median(true) / np.median(judged_depth(true, disparity, scale, plain)))
 
 
 def _detail(truth: Truth, depth: Float, median_ratio: float) -> Detail:
