@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 import threading
+import time
 
 from diagnostic_msgs.msg import DiagnosticStatus
 from diagnostic_msgs.msg import KeyValue
@@ -16,6 +17,9 @@ import numpy as np
 
 # Frames that the percentiles are taken over.
 WINDOW = 1000
+# Gaps between images that say how often a camera sends, and how many of these make a silence.
+GAPS = 5
+PATIENCE = 3.0
 CLOCKS = "compare the camera's clock with the node's (use_sim_time)"
 
 
@@ -48,8 +52,15 @@ class Timing:
 class Statistics:
     """Counts and times of a node; any thread may add to them."""
 
-    def __init__(self) -> None:
-        """Start with nothing."""
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        """
+        Start with nothing.
+
+        :param clock: seconds, rising
+        """
+        self._clock = clock
+        self._arrived_s: deque[float] = deque(maxlen=GAPS + 1)
+        self._warned: list[str] = []
         self._lock = threading.Lock()
         self._timings: deque[Timing] = deque(maxlen=WINDOW)
         self._dropped: Counter[Drop] = Counter()
@@ -63,6 +74,7 @@ class Statistics:
         """Count an image that arrived."""
         with self._lock:
             self._inputs += 1
+            self._arrived_s.append(self._clock())
 
     def dropped(self, cause: Drop) -> None:
         """Count an image that goes no further."""
@@ -92,9 +104,11 @@ class Statistics:
         :param seconds: since the last sum
         :param lasting: the full name of a mismatch's topic while it has one, '' after that
         :param silence: what it means where no image came
-        :return: warns of a QoS mismatch, of images dropped by errors or all by age, and of silence
+        :return: warns of a QoS mismatch, of images dropped by errors or all by age, and of
+            silence; between two images of a slow camera it says what it said before
         """
         with self._lock:
+            silent = self._is_silent()
             dropped = {cause: self._dropped[cause] for cause in Drop}
             now = (self._inputs, self._outputs, dropped[Drop.ERROR], dropped[Drop.AGE])
             came, went, failed, aged = (n - old for n, old in zip(now, self._before, strict=True))
@@ -114,11 +128,13 @@ class Statistics:
             f'all images dropped as older than max_age: {CLOCKS}': (
                 aged > 0 and not went and not failed
             ),
-            silence: not came,
+            silence: not came and silent,
         }
         found = [text for text, holds in warnings.items() if holds]
-        if found:
-            status.level, status.message = DiagnosticStatus.WARN, '; '.join(found)
+        if came or found:
+            self._warned = found
+        if self._warned:
+            status.level, status.message = DiagnosticStatus.WARN, '; '.join(self._warned)
         status.values = [
             _value('input rate (Hz)', f'{came / seconds:.1f}'),
             _value('output rate (Hz)', f'{went / seconds:.1f}'),
@@ -129,6 +145,12 @@ class Statistics:
             _value('last error', self.last_error),
         ]
         return status
+
+    def _is_silent(self) -> bool:
+        arrived = list(self._arrived_s)
+        gaps = np.diff(arrived)
+        usual_s = float(np.median(gaps)) if gaps.size else 0.0
+        return not arrived or self._clock() - arrived[-1] > PATIENCE * usual_s
 
 
 def _times(timings: list[Timing]) -> Iterable[KeyValue]:

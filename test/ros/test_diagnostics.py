@@ -37,13 +37,56 @@ def test_times_are_in_milliseconds() -> None:
         assert {name: found[f'{name} p{percent} (ms)'] for name in expected} == expected
 
 
+def _said(seconds: int, images: dict[float, Drop | None]) -> list[str]:
+    """Sum up every second, of images at these times that are dropped, if they are."""
+    now_s = 0.0
+    statistics = Statistics(lambda: now_s)
+    said = []
+    for second in range(seconds):
+        for now_s, cause in images.items():
+            if second <= now_s < second + 1:
+                statistics.received()
+                if cause:
+                    statistics.dropped(cause)
+        now_s = second + 1.0
+        said.append(_told(statistics, 1.0)['message'])
+    return said
+
+
 def test_rates_and_silence_are_of_the_time_since_the_last_sum() -> None:
-    statistics = Statistics()
+    times_s = iter((0.1, 0.5, 0.9, 1.5, 2.5))
+    statistics = Statistics(lambda: next(times_s))
     for _ in range(3):
         statistics.received()
     first, second = _told(statistics, 1.5), _told(statistics, 1.0)
     assert (first['input rate (Hz)'], first['message']) == ('2.0', 'active')
     assert (second['input rate (Hz)'], second['message']) == ('0.0', 'no images')
+
+
+def test_a_slow_camera_is_silent_after_three_of_its_usual_gaps() -> None:
+    images = dict.fromkeys((1.5, 3.5, 5.5, 20.5, 22.5, 24.5))
+    said = _said(32, images)
+    assert [second for second, text in enumerate(said) if text == 'no images'] == [
+        0,
+        2,
+        *range(11, 20),
+        30,
+        31,
+    ]
+    assert set(said) == {'active', 'no images'}
+
+
+def test_between_two_images_of_a_slow_camera_a_warning_stays() -> None:
+    images = {0.5: None, 2.5: None, 4.5: Drop.ERROR, 6.5: None}
+    said = _said(9, images)
+    assert [text.startswith('1 images dropped by errors') for text in said[3:]] == [
+        False,
+        True,
+        True,
+        False,
+        False,
+        False,
+    ]
 
 
 def test_silence_by_age_is_warned_of_while_it_lasts() -> None:
