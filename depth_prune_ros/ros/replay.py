@@ -48,6 +48,8 @@ NOTE_KEY = 'depth_prune_ros.replay'
 READY_TIMEOUT_S = 60.0
 ASK_AGAIN_S = 3.0
 DRAIN_TIMEOUT_S = 30.0
+# An answer that is later than this and ten times the latest before it does not come.
+DRAIN_S = 5.0
 WATCH_S = 0.5
 
 Progress = Callable[[int, int], None]
@@ -229,9 +231,10 @@ def _drain(
     answers = [recorder.received_ns[topic] for topic in expected]
     # an earlier loop had images of the same stamps
     since_ns = published_ns.get(last_ns, 0)
+    slowest_s = max(recorder.latency_s(DEPTH_TOPIC, published_ns).values(), default=np.inf)
     wait_until(
         lambda: not process.running or all(a.get(last_ns, -1) >= since_ns for a in answers),
-        DRAIN_TIMEOUT_S,
+        min(DRAIN_S + 10 * slowest_s, DRAIN_TIMEOUT_S),
     )
     _require(process.running, process, 'it to live through the bag')
 

@@ -116,14 +116,35 @@ def test_the_last_image_is_waited_for_where_stamps_go_back(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Played in the order 30, 20, 10: the answer to 30 is not the end."""
-    waited: list[bool] = []
-    monkeypatch.setattr(replaying, 'wait_until', lambda done, _: waited.append(done()))
     published_ns = {30: 1, 20: 2, 10: 3}
     for answered, wanted in (({30: 4, 20: 5}, False), ({30: 4, 10: 5}, True)):
-        recorder = SimpleNamespace(received_ns=dict.fromkeys(replaying.OUTPUTS, answered))
-        alive = SimpleNamespace(running=True)
-        replaying._drain(alive, recorder, published_ns, with_info=True)
-        assert waited[-1] is wanted
+        done, _ = _drained(monkeypatch, published_ns, answered)
+        assert done is wanted
+
+
+@pytest.mark.parametrize(
+    ('answered', 'seconds'),
+    [({}, 30.0), ({10: 300_000_000}, 7.0), ({10: 300_000_000, 20: 6_000_000_000}, 30.0)],
+)
+def test_an_answer_that_does_not_come_is_waited_for_as_the_others_were_late(
+    monkeypatch: pytest.MonkeyPatch, answered: dict[int, int], seconds: float
+) -> None:
+    published_ns = {10: 100_000_000, 20: 200_000_000, 30: 300_000_000}
+    assert _drained(monkeypatch, published_ns, answered) == (False, pytest.approx(seconds))
+
+
+def _drained(
+    monkeypatch: pytest.MonkeyPatch, published_ns: dict[int, int], answered: dict[int, int]
+) -> tuple[bool, float]:
+    """Return whether all that is waited for is there, and for how long it is waited for."""
+    waited: list[tuple[bool, float]] = []
+    monkeypatch.setattr(
+        replaying, 'wait_until', lambda done, seconds: waited.append((done(), seconds))
+    )
+    recorder = Recorder(SimpleNamespace(), {}, SimpleNamespace())
+    recorder.received_ns.update(dict.fromkeys(replaying.OUTPUTS, answered))
+    replaying._drain(SimpleNamespace(running=True), recorder, published_ns, with_info=True)
+    return waited[-1]
 
 
 @pytest.mark.parametrize(
