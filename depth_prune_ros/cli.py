@@ -145,9 +145,18 @@ def _one_line() -> Iterator[None]:
         extra = extras.get(error.name or '', 'offline')
         error_line(f'expected the module {error.name}, found none; pip install ".[{extra}]"')
         sys.exit(1)
-    except KeyboardInterrupt:
+    except BaseException as error:
+        if not _is_interrupt(error):
+            raise
         error_line('interrupted')
         sys.exit(130)
+
+
+def _is_interrupt(error: BaseException | None) -> bool:
+    """Tell whether Ctrl-C is behind it: typer makes an exit of one, a C module an ImportError."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return error is not None
 
 
 def _print_demo(done: DemoResult) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 import errno
 import json
 import os
@@ -12,6 +13,7 @@ from command_line import run
 from depth_prune_ros import cli
 from depth_prune_ros.bags.street import Street
 from depth_prune_ros.bags.street import street_to_bag
+from depth_prune_ros.cli_terminal import stoppable
 from depth_prune_ros.core.card import ModelCard
 from depth_prune_ros.offline import checkpoint as checkpoints
 import pytest
@@ -20,6 +22,7 @@ from tiny_model import CARD
 from tiny_model import write_tiny_model
 from tiny_networks import checkpoint
 from tiny_networks import narrow
+import typer
 
 COMMANDS = (
     ('bag', 'kitti'),
@@ -174,6 +177,38 @@ def test_a_signal_to_end_is_an_interrupt(
         for kind, handler in before.items():
             signal.signal(kind, handler)
     assert (ended.value.code, closed) == (130, [True])
+
+
+def _interrupted() -> None:
+    raise KeyboardInterrupt
+
+
+def _interrupted_in_a_module_of_c() -> None:
+    raise ImportError('initialization failed') from KeyboardInterrupt()
+
+
+def _interrupted_in_a_training() -> None:
+    with stoppable():
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    ('command', 'printed', 'error'),
+    [
+        (_interrupted, '', 'error: interrupted\n'),
+        (_interrupted_in_a_module_of_c, '', 'error: interrupted\n'),
+        (_interrupted_in_a_training, 'stopped; the same command goes on from what is done\n', ''),
+    ],
+)
+def test_an_interrupt_is_one_line(
+    command: Callable[[], None], printed: str, error: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    app = typer.Typer(pretty_exceptions_enable=False)
+    app.command()(command)
+    with pytest.raises(SystemExit) as ended, cli._one_line():
+        app([])
+    assert ended.value.code == 130
+    assert capsys.readouterr() == (printed, error)
 
 
 @pytest.mark.parametrize('number', [errno.ENOSPC, errno.EDQUOT])
