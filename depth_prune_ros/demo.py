@@ -123,8 +123,14 @@ def replay_and_judge(
     gallery = Gallery()
     (judged,) = evaluate_bags(job, on_frame=gallery, progress=_step(progress, 'judging'))
     result = replace(judged, latency_ms=dict(played.latency_ms), model=card.as_dict())
-    page = write_report(out, [result], gallery.shots(), f'Depth of {bag.name} by {card.name}')
+    page = write_report(out, [result], gallery.shots(), _title(bag, card.name))
     return DemoResult(result, page, recorded)
+
+
+def _title(bag: Path, model: str) -> str:
+    from depth_prune_ros.bags.bag_files import bag_name
+
+    return f'Depth of {bag_name(bag)} by {model}'
 
 
 def _record(

@@ -115,8 +115,9 @@ def judged_recording(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[R
 
     monkeypatch.setattr('depth_prune_ros.ros.replay.replay', play)
     monkeypatch.setattr('depth_prune_ros.evaluation.predictions.message_to_depth', watched)
+    monkeypatch.chdir(bag)
     done = demo.replay_and_judge(
-        bag,
+        Path(),
         tmp_path / 'out',
         ONCE,
         model=write_red_model(tmp_path / 'red.onnx'),
@@ -140,3 +141,11 @@ def test_the_recorded_depth_is_read_along_with_the_frames(
     assert result.metrics.abs_rel == pytest.approx(0.2, abs=1e-5)
     assert result.latency_ms == {'p50': 1.0, 'p99': 2.0}
     assert result.model['name'] == 'red'
+
+
+def test_the_page_names_a_bag_that_the_command_is_given_in(
+    judged_recording: tuple[Result, int], tmp_path: Path
+) -> None:
+    assert judged_recording[0].frames
+    page = (tmp_path / 'out' / 'report.html').read_text()
+    assert '<title>Depth of bag by red</title>' in page

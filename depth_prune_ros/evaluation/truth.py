@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from typing import TYPE_CHECKING
 
+from depth_prune_ros.bags.bag_files import bag_name
 from depth_prune_ros.bags.frames import Frame
 from depth_prune_ros.bags.frames import read_frames
 from depth_prune_ros.bags.kitti import read_png
@@ -234,7 +235,7 @@ def _stereo_baseline(bag: Path, reader: BagReader, topics: Topics) -> tuple[floa
     left, right = infos
     if (left.width, left.height) != (right.width, right.height):
         return None, (
-            f'{bag.name}: the left camera has {left.width}x{left.height} px, the right one '
+            f'{bag_name(bag)}: the left camera has {left.width}x{left.height} px, the right one '
             f'{right.width}x{right.height}: not a rectified pair, so no baseline and no D1-all'
         )
     return stereo_baseline_m(bag, topics, left, right), ''
