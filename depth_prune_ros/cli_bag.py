@@ -151,10 +151,12 @@ def view(
 
 def topic_options(
     left: Annotated[
-        str, _topic(help="Left or only camera's image in every bag that is read; 'none': without.")
+        str, _topic(help="Left or only camera's image in every bag that is read.")
     ] = '',
     left_info: Annotated[str, _topic(help='Its camera_info.')] = '',
-    right: Annotated[str, _topic(help="Right camera's image.")] = '',
+    right: Annotated[
+        str, _topic(help="Right camera's image; 'none', here and below: without.")
+    ] = '',
     right_info: Annotated[str, _topic(help='Its camera_info.')] = '',
     lidar: Annotated[str, _topic(help="Lidar's PointCloud2.")] = '',
     depth: Annotated[str, _topic(help='Measured depth image.')] = '',

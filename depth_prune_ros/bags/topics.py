@@ -18,6 +18,7 @@ from depth_prune_ros.bags.topic_names import names_depth
 from depth_prune_ros.bags.topic_names import PACKED_DEPTH
 from depth_prune_ros.bags.topic_names import predicts
 from depth_prune_ros.core.errors import BagError
+from depth_prune_ros.core.errors import ConfigError
 
 RAW = 'sensor_msgs/msg/Image'
 COMPRESSED = 'sensor_msgs/msg/CompressedImage'
@@ -70,7 +71,11 @@ def name_topics(**topics: str) -> None:
     Name topics for every bag that this process reads, as a command line does.
 
     :param topics: field of Topics -> topic; '' finds it, 'none' does without
+    :raises ConfigError: none as the left camera
     """
+    if topics.get('left') == 'none':
+        msg = '--left: expected a topic, found none: no bag is read without a camera; leave it out'
+        raise ConfigError(msg)
     _named.clear()
     _named.update({k: None if topic == 'none' else topic for k, topic in topics.items() if topic})
 

@@ -14,6 +14,7 @@ from depth_prune_ros.bags.topics import RAW
 from depth_prune_ros.bags.topics import topic_options
 from depth_prune_ros.bags.topics import Topics
 from depth_prune_ros.core.errors import BagError
+from depth_prune_ros.core.errors import ConfigError
 import pytest
 
 BAG = Path('some.bag')
@@ -170,6 +171,13 @@ def test_named_topics_are_options_again() -> None:
     name_topics(left='/a', right='none', left_info='', depth='/d')
     assert topic_options() == ['--left', '/a', '--right', 'none', '--depth', '/d']
     assert topic_options({'depth', 'left'}) == ['--right', 'none']
+
+
+def test_no_left_camera_is_refused() -> None:
+    name_topics(depth='/d')
+    with pytest.raises(ConfigError, match='^--left: expected a topic, found none: '):
+        name_topics(left='none')
+    assert topic_options() == ['--depth', '/d']
 
 
 @pytest.mark.parametrize('camera', ['color', 'rgb', 'left', 'infra1'])
