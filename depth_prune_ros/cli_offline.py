@@ -56,10 +56,14 @@ def train(
     """
     from depth_prune_ros.bags.topics import topic_options
     from depth_prune_ros.offline import stages
+    from depth_prune_ros.offline.checkpoint import load_unmasked
 
-    if config is None:
-        config, start = _suit(bags, out), start or Path('shipped')
+    if start is None and config is None:
+        start = Path('shipped')
     start = None if start == Path('none') else start
+    for run in filter(None, (start, *teacher)):
+        load_unmasked(run)  # a wrong name is refused before bags are read
+    config = config or _suit(bags, out)
     with _training(bags, val, config, out) as (settings, data, report):
         last = stages.train(settings, data, out, report, start=start, teachers=teacher)
     _say_metrics(last)

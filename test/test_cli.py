@@ -122,6 +122,17 @@ def test_training_wants_bags_it_can_read(tmp_path: Path) -> None:
     assert not (tmp_path / 'run').exists()
 
 
+@pytest.mark.parametrize('option', ['--start', '--teacher'])
+def test_a_training_refuses_what_it_begins_with_before_it_reads_bags(
+    tmp_path: Path, option: str
+) -> None:
+    bags = ('--bags', tmp_path / 'none', '--out', tmp_path / 'out')
+    done = run('train', *bags, option, tmp_path / 'typo')
+    assert done.returncode == 1
+    assert done.stderr.startswith(f'error: {tmp_path / "typo"}: expected a checkpoint')
+    assert done.stderr.count('\n') == 1
+
+
 def test_pruning_refuses_its_budget_before_it_reads_bags(tmp_path: Path) -> None:
     start = checkpoint('mobilenet_subpixel', narrow('mobilenet_subpixel', 8))
     checkpoints.save(tmp_path / 'start', start)
