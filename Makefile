@@ -38,7 +38,7 @@ help:
 	@sed -n '/^#/!q; s/^# //p' $(firstword $(MAKEFILE_LIST))
 
 test: lint types
-	$(BIN)/python -m pytest -n 2 --dist loadfile --timeout 600
+	$(BIN)/python -m pytest -n 3 --dist loadfile --timeout 600
 
 lint: .venv/.dev-installed
 	$(BIN)/ruff check .
